@@ -1,0 +1,1 @@
+"""Runners: one way to run an engine, whatever executes it."""

@@ -1,0 +1,1 @@
+"""The pure middle: picture to tensor, tensors to detections. Knows no file, no GPU, no backend."""
