@@ -13,9 +13,7 @@ class Phase(Protocol):
 
 
 class Reporter(Protocol):
-    def phase(
-        self, name: str, total: float | None = None, unit: str = ""
-    ) -> AbstractContextManager[Phase]:
+    def phase(self, name: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Phase]:
         """Show a step from entry to exit; `unit` is "B" for bytes, "%" for percent."""
 
     def note(self, message: str) -> None:
