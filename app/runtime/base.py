@@ -14,7 +14,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 class Runner(Protocol):
     """
-    Runs one engine. Nothing touches the GPU or loads the engine before `__enter__`; `__exit__` gives all back.
+    Runs one engine. Nothing touches the GPU or loads the engine before `__enter__`; `__exit__` gives it back.
 
     `inputs`, `outputs` and `metadata` may be read once it is entered.
     """
