@@ -1,0 +1,109 @@
+"""How work shows itself: bars on a terminal, plain lines in a log. Both on stderr; stdout is for answers."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from app.progress import Phase, Reporter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+_PLAIN_INTERVAL_S = 10.0
+
+
+def make_reporter(stream: IO[str] | None = None) -> Reporter:
+    """Bars where a person watches, lines where a log is kept."""
+    stream = stream or sys.stderr
+    if stream.isatty():
+        return _TerminalReporter(stream)
+    return PlainReporter(stream)
+
+
+class PlainReporter:
+    """One line when a step starts, one every ten seconds while it lasts, one when it is done."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    @contextmanager
+    def phase(self, name: str, total: float | None = None, unit: str = "") -> Iterator[Phase]:
+        started = time.monotonic()
+        self._say(f"{name} …")
+        yield _PlainPhase(self._say, name, total, unit)
+        self._say(f"{name}: done in {time.monotonic() - started:.1f} s")
+
+    def note(self, message: str) -> None:
+        self._say(message)
+
+    def warn(self, message: str) -> None:
+        self._say(f"warning: {message}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class _PlainPhase:
+    def __init__(self, say: Callable[[str], None], name: str, total: float | None, unit: str) -> None:
+        self._say, self._name, self._total, self._unit = say, name, total, unit
+        self._next = time.monotonic() + _PLAIN_INTERVAL_S
+
+    def update(self, completed: float, total: float | None = None) -> None:
+        self._total = self._total if total is None else total
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _PLAIN_INTERVAL_S
+        self._say(f"{self._name}: {_amount(completed, self._total, self._unit)}")
+
+
+def _amount(completed: float, total: float | None, unit: str) -> str:
+    if unit == "B":
+        done = f"{completed / 1e6:.1f} MB"
+        return done if not total else f"{done} of {total / 1e6:.1f} MB ({100 * completed / total:.0f} %)"
+    return f"{completed:.0f} {unit}".rstrip() if not total else f"{100 * completed / total:.0f} %"
+
+
+class _TerminalReporter:
+    def __init__(self, stream: IO[str]) -> None:
+        from rich.console import Console
+
+        self._console: Console = Console(file=stream, highlight=False)
+
+    @contextmanager
+    def phase(self, name: str, total: float | None = None, unit: str = "") -> Iterator[Phase]:
+        started = time.monotonic()
+        with _progress(self._console, unit) as progress:
+            yield _Bar(progress, progress.add_task(name, total=total))
+        self._console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - started:.1f} s[/]")
+
+    def note(self, message: str) -> None:
+        self._console.print(message, style="dim", markup=False)
+
+    def warn(self, message: str) -> None:
+        self._console.print(f"warning: {message}", style="yellow", markup=False)
+
+
+def _progress(console: "Console", unit: str) -> "Progress":
+    from rich import progress as bars
+
+    columns: list[bars.ProgressColumn] = [
+        bars.SpinnerColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TimeElapsedColumn(),
+    ]
+    if unit == "B":
+        columns += [bars.DownloadColumn(), bars.TransferSpeedColumn()]
+    return bars.Progress(*columns, console=console, transient=True)
+
+
+class _Bar:
+    def __init__(self, progress: "Progress", task: "TaskID") -> None:
+        self._progress, self._task = progress, task
+
+    def update(self, completed: float, total: float | None = None) -> None:
+        self._progress.update(self._task, completed=completed, total=total)

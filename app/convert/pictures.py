@@ -1,0 +1,83 @@
+"""Which real pictures an engine is verified with, and later calibrated on."""
+
+import glob
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import yaml
+
+from app.errors import SettingsError
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def calibration_pictures(wanted: str) -> list[Path]:
+    """
+    The pictures of a folder (with its sub-folders), a glob, or a dataset YAML (its `val`, else its `train`).
+
+    Raises:
+        SettingsError: there are none.
+    """
+    path = Path(wanted)
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        found = _of_dataset(path)
+    elif path.is_dir():
+        found = _of_folder(path)
+    else:
+        found = _pictures(Path(name) for name in glob.glob(wanted, recursive=True))  # noqa: PTH207 (any root)
+    if not found:
+        raise SettingsError(
+            f"calibration.images: no pictures in {wanted!r}",
+            hint="Name a folder, a glob such as 'pictures/**/*.jpg', or a dataset YAML with a `val` or `train` key.",
+        )
+    return found
+
+
+def verification_pictures(wanted: str | None, demo_scenes: Path | None, most: int = 16) -> list[Path]:
+    """At most `most` pictures: spread over the calibration set, else the demo scenes and Ultralytics' two."""
+    if wanted is not None:
+        return spread(calibration_pictures(wanted), most)
+    scenes = _of_folder(demo_scenes) if demo_scenes is not None and demo_scenes.is_dir() else []
+    photos = _of_wheel()
+    return photos + spread(scenes, most - len(photos))
+
+
+def spread(paths: Sequence[Path], most: int) -> list[Path]:
+    """`most` of `paths`, evenly spaced, so that a sorted dataset is not judged by its first folder."""
+    if len(paths) <= most:
+        return list(paths)
+    return [paths[index * len(paths) // most] for index in range(most)]
+
+
+def _of_folder(folder: Path) -> list[Path]:
+    return _pictures(folder.rglob("*"))
+
+
+def _pictures(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+
+
+def _of_dataset(path: Path) -> list[Path]:
+    try:
+        dataset = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"calibration.images: {path} cannot be read: {error}", hint="Name a dataset YAML."
+        ) from error
+    if not isinstance(dataset, dict):
+        raise SettingsError(
+            f"calibration.images: {path} is no dataset YAML", hint="It needs a `val` or a `train` key."
+        )
+    root = path.parent / str(dataset.get("path") or "")
+    entry = dataset.get("val") or dataset.get("train") or []
+    folders = [root / str(folder) for folder in (entry if isinstance(entry, list) else [entry])]
+    return [picture for folder in folders if folder.is_dir() for picture in _of_folder(folder)]
+
+
+def _of_wheel() -> list[Path]:
+    """Two street photographs come with Ultralytics; its own code is not imported for them."""
+    spec = importlib.util.find_spec("ultralytics")
+    if spec is None or spec.origin is None:
+        return []
+    return _of_folder(Path(spec.origin).parent / "assets")

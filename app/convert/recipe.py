@@ -1,0 +1,29 @@
+"""What an engine is made of, in words: the half of its identity that the user decides."""
+
+from app.convert.export import exporter_versions
+from app.convert.options import ConvertOptions
+from app.convert.weights import Weights
+from app.types import Backend, Precision
+
+
+def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calibration: str) -> dict[str, str]:
+    """
+    Every choice that changes the engine's bytes or what they mean.
+
+    The precision is the one asked for, so that a backend that builds another does not rebuild at every start.
+    """
+    height, width = options.imgsz
+    recipe = {
+        "model": str(options.expected) if options.expected else "custom",
+        "weights": weights.sha256,
+        "input size": f"{height}x{width}",
+        "batch": str(options.batch),
+        "head": options.head.value,
+        "precision": options.precision.value,
+        **{f"exporter {name}": version for name, version in exporter_versions().items()},
+    }
+    if options.precision is Precision.INT8:
+        recipe["calibration"] = calibration
+    if backend is not Backend.ONNXRUNTIME:  # it has no such limit
+        recipe["workspace"] = "auto" if options.workspace_gb is None else f"{options.workspace_gb:g} GB"
+    return recipe

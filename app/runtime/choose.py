@@ -1,0 +1,39 @@
+"""Which backend runs here, and why."""
+
+import importlib.util
+
+from app.errors import BackendUnavailable
+from app.types import Backend
+
+
+def choose_backend(wanted: Backend | None) -> tuple[Backend, str]:
+    """
+    The wanted backend, or for None the first that really works here; with the reason in words.
+
+    Raises:
+        BackendUnavailable: the wanted one does not work here, or none does.
+    """
+    reasons: list[str] = []
+    for backend in [wanted] if wanted else list(Backend):
+        reason = _unavailable(backend)
+        if reason is None:
+            because = "as asked" if wanted else "; ".join(reasons) or "the best there is"
+            return backend, f"backend: {backend.value} ({because})"
+        reasons.append(f"{backend.value}: {reason}")
+    raise BackendUnavailable(
+        "No backend works here: " + "; ".join(reasons),
+        hint="Name another with --backend, or install what is missing.",
+    )
+
+
+def _unavailable(backend: Backend) -> str | None:
+    if backend is Backend.ONNXRUNTIME:
+        return _onnxruntime_unavailable()
+    from app.runtime.tensorrt_compat import unavailable
+
+    return unavailable(backend)
+
+
+def _onnxruntime_unavailable() -> str | None:
+    # Looked for, not imported: a start that has nothing to build is to take no longer than it must.
+    return None if importlib.util.find_spec("onnxruntime") else "is not installed"
