@@ -16,11 +16,11 @@ def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calib
     recipe = {
         "model": str(options.expected) if options.expected else "custom",
         "weights": weights.sha256,
-        "input size": f"{height}x{width}",
+        "imgsz": f"{height}x{width}",
         "batch": str(options.batch),
         "head": options.head.value,
         "precision": options.precision.value,
-        **{f"exporter {name}": version for name, version in exporter_versions().items()},
+        **exporter_versions(),
     }
     if options.precision is Precision.INT8:
         recipe["calibration"] = calibration
