@@ -1,0 +1,1 @@
+"""One verb each; the demo models' drawer and trainer."""
