@@ -169,6 +169,7 @@ _ARM_CORES = {  # (implementer, part): MIDR_EL1 as in the kernel's arch/arm64/in
     ("0x41", "0xd40"): "ARM Neoverse-V1",
     ("0x41", "0xd42"): "ARM Cortex-A78AE",
     ("0x41", "0xd4f"): "ARM Neoverse-V2",
+    ("0x41", "0xd83"): "ARM Neoverse-V3AE",
     ("0x4e", "0x004"): "NVIDIA Carmel",
 }
 
