@@ -7,7 +7,7 @@ machine): a process without such variables does not pay for it.
 
 from typing import Any
 
-from pydantic import ValidationError, create_model
+from pydantic import create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config._reference import ENV_DELIMITER, ENV_PREFIX, leaves
@@ -29,17 +29,8 @@ class _Environment(BaseSettings):
 
 
 def read_environment() -> dict[str, str]:
-    """
-    The text of each setting that a variable sets, by dotted key; empty variables count as not set.
-
-    Raises:
-        ValueError: a variable is no Unicode text.
-    """
+    """The text of each setting that a variable sets, by dotted key; empty variables count as not set."""
     fields: dict[str, Any] = {key.replace(".", ENV_DELIMITER): (str | None, None) for key in leaves()}
     reader = create_model("Environment", __base__=_Environment, **fields)
-    try:
-        texts = reader().model_dump(exclude_none=True)
-    except ValidationError as error:
-        names = ", ".join(f"{ENV_PREFIX}{item['loc'][0]}".upper() for item in error.errors())
-        raise ValueError(names) from error
+    texts = reader().model_dump(exclude_none=True)
     return {name.replace(ENV_DELIMITER, "."): text for name, text in texts.items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.catalog import ModelName, bundled_weights, parse_model_name
 from app.errors import UnknownModel
+from config.schema import PROJECT_ROOT
 
 MODELS_DIR = "models_dir"
 ENGINE = "vision.yolo.model_path"
@@ -75,7 +76,8 @@ def _names_another_model(layer: Layer, merged: Layer) -> bool:
     if not any(_text(merged.get(key)) for key in (BASE, WEIGHTS)) and _named(merged) is None:
         return False  # nothing below names a model
     if _text(layer.get(WEIGHTS)):
-        return bool(layer[WEIGHTS] != merged.get(WEIGHTS))
+        below = _text(merged.get(WEIGHTS))
+        return below is None or PROJECT_ROOT / layer[WEIGHTS] != PROJECT_ROOT / below
     wanted = _text(layer.get(BASE))
     return wanted is not None and (_parse(wanted) is None or _parse(wanted) != _named(merged))
 
@@ -106,5 +108,6 @@ def _text(value: Any) -> str | None:
 
 def _stem(path: Any) -> str | None:
     """The name without its ending; `.ort.onnx` is one ending."""
-    text = _text(path)
-    return None if text is None else Path(text).name.removesuffix(".ort.onnx").rsplit(".", 1)[0] or None
+    name = Path(_text(path) or "").name
+    whole = name.removesuffix(".ort.onnx")
+    return (whole if whole != name else name.rpartition(".")[0] or name) or None

@@ -68,7 +68,7 @@ def nearest_key(key: str) -> str | None:
         close = nearest(name, list(names))
         if close is not None:
             return names[close]
-    return nearest(key, known)
+    return None if section in sections() else nearest(key, known)
 
 
 def nearest_variable(name: str, others: Iterable[str]) -> str | None:

@@ -76,7 +76,7 @@ def _input_size(value: Any) -> tuple[int, int]:
 
 
 def _class(value: Any) -> int | str:
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str) and value.strip() and value.isprintable():
         text = value.strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
     if type(value) is not int or value < 0:

@@ -155,12 +155,7 @@ def _environment_layer(problems: list[str]) -> _Layer:
         return layer
     from config._environment import read_environment
 
-    try:
-        texts = read_environment()
-    except ValueError as error:
-        problems.append(f"{error} (environment) is no Unicode text")
-        return layer
-    for key, text in texts.items():
+    for key, text in read_environment().items():
         layer.add(key, decode(key, text), f"environment, {variable(key)}")
     return layer
 
@@ -234,7 +229,10 @@ def _names(section: str) -> str:
 def _repr(value: Any) -> str:
     if value is None:
         return "null"
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except ValueError:  # Python prints no integer of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
