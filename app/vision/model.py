@@ -1,0 +1,106 @@
+"""A model ready for pictures: letterbox, run, decode."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+
+from app.errors import ModelError
+from app.metadata import ModelMetadata
+from app.runtime.base import Runner
+from app.types import Image, Result, Speed, Task
+from app.vision.decode import Prediction, Thresholds, decode
+from app.vision.preprocess import Slot, check_picture, classify_into, letterbox_into
+
+__all__ = ["Model", "Prediction", "Thresholds", "decode"]
+
+
+class Model:
+    """
+    Runs pictures through an engine.
+
+    One call at a time: the input buffer is the model's own and is used again.
+
+    Args:
+        runner: entered by the caller, who also leaves it.
+
+    Raises:
+        ModelError: the engine takes something else than pictures of three channels.
+    """
+
+    def __init__(self, runner: Runner, thresholds: Thresholds | None = None) -> None:
+        self._runner = runner
+        self._thresholds = thresholds or Thresholds()
+        self._input_name, self._batch = _input_buffer(runner)
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._runner.metadata
+
+    def predict(self, image: Image) -> Result:
+        """
+        Raises:
+            SourceError: `image` is not (height, width, 3) bytes.
+            ModelError: the engine's outputs are of no known layout.
+        """
+        return self.predict_batch([image])[0]
+
+    def predict_batch(self, images: Sequence[Image]) -> list[Result]:
+        """As `predict`, for any number of pictures: as many at once as the engine takes."""
+        for image in images:
+            check_picture(image)
+        size = len(self._batch)
+        results: list[Result] = []
+        for start in range(0, len(images), size):
+            results += self._run(images[start : start + size])
+        return results
+
+    def _run(self, images: Sequence[Image]) -> list[Result]:
+        """One run of the engine; the time is shared out equally, as the pictures share the work."""
+        with _stopwatch() as preprocess:
+            for slot, image in zip(self._batch, images, strict=False):
+                self._prepare(slot, image)
+            self._batch[len(images) :] = 0
+        with _stopwatch() as inference:
+            outputs = self._runner.infer({self._input_name: self._batch})
+        shapes = [(image.shape[0], image.shape[1]) for image in images]
+        height, width = self._batch.shape[2:]
+        with _stopwatch() as postprocess:
+            found = decode(outputs, self.metadata, shapes, (height, width), self._thresholds)
+        speed = Speed(*(stage[0] / len(images) for stage in (preprocess, inference, postprocess)))
+        return [
+            Result(self.metadata.task, shape, speed, prediction.detections, prediction.probs)
+            for shape, prediction in zip(shapes, found, strict=True)
+        ]
+
+    def _prepare(self, slot: Slot, image: Image) -> None:
+        if self.metadata.task is Task.CLASSIFY:
+            classify_into(slot, image)
+        else:
+            letterbox_into(slot, image)
+
+
+def _input_buffer(runner: Runner) -> tuple[str, Slot]:
+    """The name of the only input, and an array of its shape (n, 3, height, width)."""
+    if len(runner.inputs) != 1:
+        names = ", ".join(spec.name for spec in runner.inputs)
+        raise ModelError(f"A model of pictures has one input, but this one has {len(runner.inputs)}: {names}")
+    (spec,) = runner.inputs
+    known = spec.dtype in (np.float32, np.float16)
+    if not known or len(spec.shape) != 4 or spec.shape[1] != 3 or min(spec.shape) < 1:
+        raise ModelError(
+            f"The input {spec.name!r} is {spec.shape} of {spec.dtype}; jetsmith runs (n, 3, height, width) of "
+            "float32 or float16",
+            hint="Export a model of colour pictures again with `jetsmith convert`, which writes static shapes.",
+        )
+    return spec.name, np.zeros(spec.shape, spec.dtype)
+
+
+@contextmanager
+def _stopwatch() -> Iterator[list[float]]:
+    """Milliseconds, in a list that is filled at the end."""
+    elapsed: list[float] = []
+    start = perf_counter()
+    yield elapsed
+    elapsed.append((perf_counter() - start) * 1e3)

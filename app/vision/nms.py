@@ -1,0 +1,133 @@
+"""
+Suppression: of boxes that show the same object, the surest stays.
+
+Both functions work in float32 on boxes moved apart by class, since decisions near the threshold hang on the
+last bits, and models are validated with exactly this arithmetic. They return at most `limit` indices, best first;
+equal scores keep their order.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from app.types import BoolArray, FloatArray, IntArray
+
+_CLASS_DISTANCE = np.float32(7680)  # pixels: wider than any input, so that no two classes ever overlap
+_CHUNK = 256  # boxes compared at once: large enough for NumPy, small enough for the cache
+_EPS = np.float32(1e-7)
+_MAX_CANDIDATES = 30000  # the best ones: as many as Ultralytics compares
+
+
+def suppress_boxes(xyxy: FloatArray, scores: FloatArray, class_ids: IntArray, iou: float, limit: int) -> IntArray:
+    """Greedy suppression per class: a box goes when it overlaps a kept one by more than `iou`."""
+    order = _best_first(scores)
+    boxes = xyxy[order] + (class_ids[order].astype(np.float32) * _CLASS_DISTANCE)[:, None]
+    kept: IntArray = np.empty(0, np.int64)
+    for start in range(0, len(boxes), _CHUNK):
+        chunk = np.arange(start, min(start + _CHUNK, len(boxes)))
+        if len(kept):
+            chunk = chunk[~_overlap(boxes[kept], boxes[chunk], iou).any(axis=0)]
+        chunk = chunk[_greedy(_overlap(boxes[chunk], boxes[chunk], iou))]
+        kept = np.concatenate((kept, chunk))
+        if len(kept) >= limit:
+            break
+    return order[kept[:limit]]
+
+
+def suppress_rotated(xywhr: FloatArray, scores: FloatArray, class_ids: IntArray, iou: float, limit: int) -> IntArray:
+    """
+    Suppression of rotated boxes per class: a box goes when any surer one, kept or not, overlaps it by more than `iou`.
+
+    Overlap is the probabilistic IoU of the boxes seen as Gaussians: one minus their Hellinger distance
+    (Llerena et al. 2021, "Gaussian Bounding Boxes and Probabilistic Intersection-over-Union", arXiv:2106.06072).
+    """
+    order = _best_first(scores)
+    boxes = xywhr[order]
+    classes = class_ids[order]
+    boxes[:, :2] += (classes.astype(np.float32) * _CLASS_DISTANCE)[:, None]
+    gone = np.zeros(len(boxes), np.bool_)
+    for better, worse in _close_pairs(boxes, classes, iou):
+        overlaps = _gaussian_overlap(boxes[better], boxes[worse])
+        gone[worse[overlaps > np.float32(iou)]] = True
+    return order[~gone][:limit]
+
+
+def _best_first(scores: FloatArray) -> IntArray:
+    return np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
+
+
+def _greedy(overlap: BoolArray) -> BoolArray:
+    """Which of the boxes, best first, survive each other; `overlap` is (n, n)."""
+    alive = np.ones(len(overlap), np.bool_)
+    for index in np.flatnonzero(np.triu(overlap, 1).any(axis=1)):
+        if alive[index]:
+            alive[index + 1 :] &= ~overlap[index, index + 1 :]
+    return alive
+
+
+def _overlap(first: FloatArray, second: FloatArray, iou: float) -> BoolArray:
+    """(n, m): where the boxes overlap by more than `iou`; two boxes without any area do not."""
+    left, top = (np.maximum(first[:, None, axis], second[None, :, axis]) for axis in (0, 1))
+    right, bottom = (np.minimum(first[:, None, axis], second[None, :, axis]) for axis in (2, 3))
+    shared = np.maximum(right - left, np.float32(0))
+    shared *= np.maximum(bottom - top, np.float32(0))
+    union = _areas(first)[:, None] + _areas(second)[None, :]
+    union -= shared
+    with np.errstate(divide="ignore", invalid="ignore"):
+        overlaps: BoolArray = np.divide(shared, union, out=union) > np.float32(iou)
+    return overlaps
+
+
+def _areas(xyxy: FloatArray) -> FloatArray:
+    areas: FloatArray = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    return areas
+
+
+def _close_pairs(boxes: FloatArray, classes: IntArray, iou: float) -> Iterator[tuple[IntArray, IntArray]]:
+    """
+    Pairs (better, worse) of one class that lie near enough to overlap by more than `iou`.
+
+    An overlap above t needs a Bhattacharyya distance below b = −ln(1 − (1 − t)²), and centres d apart give at
+    least 3d² / (s₁² + s₂²), s being the longer sides. Twice the bound leaves room for rounding; boxes thinner
+    than a pixel, where ε weighs in, are always compared.
+    """
+    reach = np.float32(2 * max(-np.log(1 - (1 - iou) ** 2 + 1e-7), 1e-5) / 3)
+    for class_id in np.unique(classes):
+        members = np.flatnonzero(classes == class_id)
+        x, y, width, height = boxes[members, :4].T
+        size = np.maximum(width, height) ** 2 * reach
+        thin = np.minimum(width, height) < 1
+        for start in range(0, len(members), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            upto = min(start + _CHUNK, len(members))
+            distance = (x[:upto, None] - x[None, part]) ** 2
+            distance += (y[:upto, None] - y[None, part]) ** 2
+            close = distance <= size[:upto, None] + size[None, part]
+            close |= thin[:upto, None] | thin[None, part]
+            better, worse = np.nonzero(np.triu(close, 1 - start))
+            yield members[better], members[worse + start]
+
+
+def _gaussian_overlap(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Probabilistic IoU of n pairs of (x, y, w, h, radians): 1 − Hellinger distance, from Bhattacharyya's."""
+    a1, b1, c1 = _covariance(first)
+    a2, b2, c2 = _covariance(second)
+    a, b, c = a1 + a2, b1 + b2, c1 + c2
+    x, y = first[:, 0] - second[:, 0], first[:, 1] - second[:, 1]
+    determinant = a * b - c * c
+    near = (a * (y * y) + b * (x * x)) / (determinant + _EPS) * np.float32(0.25)
+    near += c * -x * y / (determinant + _EPS) * np.float32(0.5)
+    own = np.maximum(a1 * b1 - c1 * c1, np.float32(0)) * np.maximum(a2 * b2 - c2 * c2, np.float32(0))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a negative rest of rounding: no overlap
+        alike = np.log(determinant / (np.float32(4) * np.sqrt(own) + _EPS) + _EPS) * np.float32(0.5)
+    distance = np.clip(near + alike, _EPS, np.float32(100))
+    overlap: FloatArray = np.float32(1) - np.sqrt(np.float32(1) - np.exp(-distance) + _EPS)
+    return overlap
+
+
+def _covariance(xywhr: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The Gaussian of a rotated box: variances along x and y, and their covariance; a side w has w²/12."""
+    long, short = (xywhr[:, 2:4] ** 2 / np.float32(12)).T
+    cosine, sine = np.cos(xywhr[:, 4]), np.sin(xywhr[:, 4])
+    cos2, sin2 = cosine * cosine, sine * sine
+    return long * cos2 + short * sin2, long * sin2 + short * cos2, (long - short) * cosine * sine

@@ -1,0 +1,102 @@
+"""Pictures into a network's input: (n, 3, height, width), RGB, 0 to 1."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import SourceError
+from app.types import Image
+from app.vision.letterbox import Letterbox
+
+_GREY = 114  # what the models were trained with around the picture
+_WHOLE_UP_TO = 64  # longer than 64:1, only the middle is resampled: 1×4000 would become 224×896000 first
+Slot = npt.NDArray[np.floating]
+"""One picture's place in the input: (3, height, width), float32 or float16."""
+
+
+def letterbox_into(slot: Slot, picture: Image) -> Letterbox:
+    """
+    Resize a picture into its slot, with grey around it.
+
+    Raises:
+        SourceError: the array is not a picture of (height, width, 3) bytes.
+    """
+    check_picture(picture)
+    place = Letterbox.fit(picture.shape[:2], slot.shape[1:])
+    height, width = place.content_hw
+    if picture.shape[:2] != place.content_hw:
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    rows = slice(place.top, place.top + height)
+    columns = slice(place.left, place.left + width)
+    _fill_margins(slot, rows, columns)
+    _scale_into(slot[:, rows, columns], picture)
+    return place
+
+
+def classify_into(slot: Slot, picture: Image) -> None:
+    """
+    Resize a picture's shorter side to a square slot and cut the middle out; a slot that is not square is filled.
+
+    As Ultralytics' `classify_transforms`: Pillow's bilinear filter, which averages where it shrinks.
+
+    Raises:
+        SourceError: the array is not a picture of (height, width, 3) bytes.
+    """
+    from PIL import Image as PilImage  # only classification needs Pillow
+
+    check_picture(picture)
+    # Pillow keeps the order of the channels, so BGR passes as RGB.
+    whole = PilImage.fromarray(picture)
+    height, width = slot.shape[1:]
+    resized_h, resized_w = _classify_size(picture.shape[:2], (height, width))
+    top, left = round((resized_h - height) / 2.0), round((resized_w - width) / 2.0)
+    if resized_h * resized_w <= _WHOLE_UP_TO * height * width:
+        resized = whole.resize((resized_w, resized_h), PilImage.Resampling.BILINEAR)
+        middle = resized.crop((left, top, left + width, top + height))
+    else:  # the same middle by way of `box`, which Pillow rounds to float32: a byte may differ by one
+        y, x = picture.shape[0] / resized_h, picture.shape[1] / resized_w
+        right, bottom = min((left + width) * x, whole.width), min((top + height) * y, whole.height)
+        middle = whole.resize((width, height), PilImage.Resampling.BILINEAR, (left * x, top * y, right, bottom))
+    _scale_into(slot, np.asarray(middle))
+
+
+def check_picture(picture: Image) -> None:
+    shape = picture.shape
+    if picture.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise SourceError(
+            f"A picture must be (height, width, 3) bytes, but this is {shape} of {picture.dtype}",
+            hint="Decode it with cv2.imread(path, cv2.IMREAD_COLOR), which gives BGR bytes.",
+        )
+
+
+def _classify_size(picture_hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[int, int]:
+    if target_hw[0] != target_hw[1]:
+        return target_hw
+    side, short = target_hw[0], min(picture_hw)
+    return int(side * picture_hw[0] / short), int(side * picture_hw[1] / short)
+
+
+def _fill_margins(slot: Slot, rows: slice, columns: slice) -> None:
+    grey = _bytes_to_unit()[_GREY]
+    slot[:, : rows.start] = grey
+    slot[:, rows.stop :] = grey
+    slot[:, rows, : columns.start] = grey
+    slot[:, rows, columns.stop :] = grey
+
+
+def _scale_into(target: Slot, picture: Image) -> None:
+    """Write a BGR picture into (3, h, w) as RGB from 0 to 1, without a float copy on the way."""
+    for channel, plane in zip((2, 1, 0), cv2.split(picture), strict=True):
+        view = target[channel]
+        if view.dtype == np.float32:
+            cv2.LUT(plane, _bytes_to_unit(), dst=view)
+        else:
+            view[...] = cv2.LUT(plane, _bytes_to_unit())
+
+
+@lru_cache(maxsize=1)
+def _bytes_to_unit() -> npt.NDArray[np.float32]:
+    """x / 255 for every byte: a table gives the same bits as the division, in half the time."""
+    return np.arange(256, dtype=np.float32) / np.float32(255)
