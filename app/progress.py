@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def warn(self, message: str) -> None:
         """Say one line that a user should act on."""
 
+    def detail(self, message: str) -> None:
+        """Say one line that is wanted with `--verbose` alone."""
+
 
 class _SilentPhase:
     def update(self, completed: float, total: float | None = None) -> None:
@@ -39,4 +42,7 @@ class SilentReporter:
         return None
 
     def warn(self, message: str) -> None:
+        return None
+
+    def detail(self, message: str) -> None:
         return None

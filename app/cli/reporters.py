@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 _PLAIN_INTERVAL_S = 10.0
 
 
-def make_reporter(stream: IO[str] | None = None) -> Reporter:
+def make_reporter(*, verbose: bool = False) -> Reporter:
     """Bars where a person watches, lines where a log is kept."""
-    stream = stream or sys.stderr
-    if stream.isatty():
-        return _TerminalReporter(stream)
-    return PlainReporter(stream)
+    if sys.stderr.isatty():
+        return _TerminalReporter(sys.stderr, verbose)
+    return PlainReporter(sys.stderr, verbose)
 
 
 class PlainReporter:
     """One line when a step starts, one every ten seconds while it lasts, one when it is done."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], verbose: bool = False) -> None:
         self._stream = stream
+        self._verbose = verbose
 
     @contextmanager
     def phase(self, name: str, total: float | None = None, unit: str = "") -> Iterator[Phase]:
@@ -41,6 +41,10 @@ class PlainReporter:
 
     def warn(self, message: str) -> None:
         self._say(f"warning: {message}")
+
+    def detail(self, message: str) -> None:
+        if self._verbose:
+            self._say(message)
 
     def _say(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -67,10 +71,11 @@ def _amount(completed: float, total: float | None, unit: str) -> str:
 
 
 class _TerminalReporter:
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], verbose: bool = False) -> None:
         from rich.console import Console
 
         self._console: Console = Console(file=stream, highlight=False)
+        self._verbose = verbose
 
     @contextmanager
     def phase(self, name: str, total: float | None = None, unit: str = "") -> Iterator[Phase]:
@@ -84,6 +89,10 @@ class _TerminalReporter:
 
     def warn(self, message: str) -> None:
         self._console.print(f"warning: {message}", style="yellow", markup=False)
+
+    def detail(self, message: str) -> None:
+        if self._verbose:
+            self._console.print(message, style="dim", markup=False)
 
 
 def _progress(console: "Console", unit: str) -> "Progress":

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from app.types import Detections, FloatArray, Precision, Result
 
+CLEAR = 0.3  # both sides are asked for all above 0.25: what lies between may be seen by one alone
 _PAIR_IOU = 0.5  # less overlap than this and two boxes are two objects
 
 
@@ -86,7 +87,7 @@ class Agreement:
         # A tie within the limits may fall either way; a clear winner may not.
         self.top1_changed += int(actual.argmax() != expected.argmax() and best - second > 2 * difference)
 
-    def add_detections(self, actual: Result, expected: Result, gain: float, clear: float) -> None:
+    def add_detections(self, actual: Result, expected: Result, gain: float, clear: float = CLEAR) -> None:
         """`gain`: input pixels per picture pixel. `clear`: the confidence from which an object must be seen."""
         ours, theirs = _detections(actual), _detections(expected)
         pairs = _pairs(ours, theirs)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.convert.child import run_child
 from app.errors import BuildFailed
@@ -20,6 +21,7 @@ class BuildOptions:
 class Built:
     engine: Path
     precision: Precision  # what it truly computes in
+    header: dict[str, Any]  # the model's metadata, by Ultralytics' names
 
 
 def build_engine(onnx: Path, options: BuildOptions, work: Path, reporter: Reporter) -> Built:
@@ -44,4 +46,4 @@ def build_engine(onnx: Path, options: BuildOptions, work: Path, reporter: Report
         phase=f"build {options.backend.value} engine",
         error=BuildFailed,
     )
-    return Built(Path(result["engine"]), Precision(result["precision"]))
+    return Built(Path(result["engine"]), Precision(result["precision"]), dict(result["header"]))

@@ -111,6 +111,8 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
             )
         finally:
             _end(child)
+            for line in log.read_text(errors="replace").splitlines():
+                reporter.detail(f"{log.stem}: {line}")
     if result is None:
         raise error(_how_it_ended(module, child.returncode), hint=_log_tail(log))
     return result

@@ -1,6 +1,7 @@
 """Which real pictures an engine is verified with, and later calibrated on."""
 
 import glob
+import hashlib
 import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -41,6 +42,12 @@ def verification_pictures(wanted: str | None, demo_scenes: Path | None, most: in
     scenes = _of_folder(demo_scenes) if demo_scenes is not None and demo_scenes.is_dir() else []
     photos = _of_wheel()
     return photos + spread(scenes, most - len(photos))
+
+
+def calibration_digest(wanted: str) -> str:
+    """The sha256 of the set's contents, whatever the files are called: other pictures make another engine."""
+    digests = sorted(hashlib.sha256(path.read_bytes()).digest() for path in calibration_pictures(wanted))
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def spread(paths: Sequence[Path], most: int) -> list[Path]:

@@ -1,5 +1,6 @@
 """Which backend runs here, and why."""
 
+import importlib.metadata
 import importlib.util
 
 from app.errors import BackendUnavailable
@@ -37,3 +38,12 @@ def _unavailable(backend: Backend) -> str | None:
 def _onnxruntime_unavailable() -> str | None:
     # Looked for, not imported: a start that has nothing to build is to take no longer than it must.
     return None if importlib.util.find_spec("onnxruntime") else "is not installed"
+
+
+def backend_versions(backend: Backend) -> dict[str, str]:
+    """The full versions that an engine of this backend depends on, by library; imports ONNX Runtime for none."""
+    if backend is Backend.ONNXRUNTIME:
+        return {backend.value: importlib.metadata.version("onnxruntime")}
+    from app.runtime.tensorrt_compat import versions
+
+    return versions(backend)

@@ -1,0 +1,54 @@
+"""The command line: parse, call one feature, print, return an exit code. The only place that prints."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from app import __version__
+from app.errors import JetsmithError
+
+USER_ERROR, INTERRUPTED, TERMINATED = 1, 130, 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`jetsmith …`: returns 0 fine, 1 a user's error, 3 some inputs failed; argparse exits with 2 itself."""
+    from app.cli.parser import make_parser
+
+    return _run(make_parser().parse_args(argv))
+
+
+def convert_main(argv: Sequence[str] | None = None) -> int:
+    """`scripts/yolo_to_tensorrt.py`: `jetsmith convert` with the options of the guide alone."""
+    from app.cli.parser import make_guide_parser
+
+    return _run(make_guide_parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(args.run(args))
+    except JetsmithError as error:
+        if getattr(args, "verbose", False):
+            import traceback
+
+            traceback.print_exception(error)
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint:  {error.hint}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """As an exception, so that children end and workspaces go on the way out."""
+    sys.exit(TERMINATED)
+
+
+def version_line() -> str:
+    return f"jetsmith {__version__}"

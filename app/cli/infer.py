@@ -1,0 +1,136 @@
+"""`jetsmith infer`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.catalog import parse_model_name
+from app.cli.reporters import make_reporter
+from app.cli.settings import load, store_root, wanted_backend
+from app.engines.engine import Engine, alias_for, check, split_name
+from app.engines.files import sha256_of
+from app.engines.identity import platform_of
+from app.engines.store import EngineStore
+from app.errors import EngineNotFound, UnknownModel
+from app.progress import Reporter
+from app.types import Backend
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from app.vision.decode import Thresholds
+
+_YOLO = "vision.yolo."
+
+
+def infer_command(args: argparse.Namespace) -> int:
+    from app.infer.pipeline import InferOptions, OutputFormat, infer
+
+    settings = _settings(args)
+    reporter = make_reporter(verbose=args.verbose)
+    engine = find_engine(settings, args.model, reporter)
+    form = args.format or ("table" if sys.stdout.isatty() else "jsonl")
+    options = InferOptions(tuple(args.sources), OutputFormat(form), args.save)
+    from app.runtime.open import open_runner
+
+    with open_runner(engine.path, engine.backend) as runner:
+        from app.vision.model import Model
+
+        model = Model(runner, _thresholds(settings, engine))
+        summary = infer(options, model, sys.stdout, reporter)
+    reporter.note(str(summary))
+    return summary.exit_code
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    overrides: dict[str, Any] = {
+        **_model_flag(args.model),
+        f"{_YOLO}backend": args.backend,
+        f"{_YOLO}confidence": args.conf,
+        f"{_YOLO}iou": args.iou,
+        f"{_YOLO}max_detections": args.max_det,
+        f"{_YOLO}classes": args.classes,
+    }
+    return load(args, overrides)
+
+
+def _model_flag(model: str | None) -> dict[str, Any]:
+    """A model's name, the path of its weights or engine, or the stem of either."""
+    if model is None:
+        return {}
+    if model.lower().endswith(".pt"):
+        return {f"{_YOLO}model_source.pt_model_path": str(Path(model).expanduser().absolute())}
+    if split_name(model)[1]:
+        return {f"{_YOLO}model_path": str(Path(model).expanduser().absolute())}
+    try:
+        return {f"{_YOLO}model_source.base_model": str(parse_model_name(model))}
+    except UnknownModel:  # the stem of a model of one's own, if there is an engine of that name
+        return {f"{_YOLO}model_source.pt_model_path": f"models/{model}.pt"}
+
+
+def find_engine(settings: Settings, model: str | None, reporter: Reporter) -> Engine:
+    """
+    The engine that `model_path` stands for on this machine, checked before anything loads it.
+
+    Raises:
+        EngineNotFound, EngineStale, EngineDamaged: each says how to build the right one.
+    """
+    from app.device import read_device
+    from app.runtime.choose import backend_versions, choose_backend
+
+    backend, why = choose_backend(wanted_backend(settings))
+    reporter.detail(why)
+    alias = alias_for(Path(settings.vision.yolo.model_path), backend)
+    command = f"jetsmith convert{f' --model {model}' if model else ''}"
+    try:
+        engine = EngineStore(store_root(settings)).resolve_alias(alias, hint=f"Build it: {command}")
+    except EngineNotFound as error:
+        raise _not_found(error, alias, backend) from error
+    platform = platform_of(read_device(), backend, backend_versions(backend))
+    check(engine, platform, _asked(settings, engine), hint=f"Build it anew: {command}")
+    for change in _unlike_settings(settings, engine):
+        reporter.note(f"{engine.path.name} is used as it was built; the settings differ: {change}")
+    return engine
+
+
+def _not_found(error: EngineNotFound, alias: Path, backend: Backend) -> EngineNotFound:
+    """Say where there is one for another backend: `auto` may have chosen what nobody built for."""
+    others = [other for other in Backend if other is not backend and alias_for(alias, other).exists()]
+    if not others:
+        return error
+    there = ", ".join(other.value for other in others)
+    return EngineNotFound(
+        error.message, hint=f"{error.hint}, or take the one built for {there}: --backend {others[0].value}"
+    )
+
+
+def _asked(settings: Settings, engine: Engine) -> dict[str, str]:
+    """The weights that the settings name, if they are there: an engine of others would answer wrongly."""
+    weights = settings.vision.yolo.model_source.pt_model_path
+    if weights.name != engine.manifest.weights.name or not weights.is_file():
+        return {}
+    return {"weights": sha256_of(weights)}
+
+
+def _unlike_settings(settings: Settings, engine: Engine) -> list[str]:
+    """What `convert` would build otherwise. The answers are right all the same, so it is said, not refused."""
+    yolo, tensorrt = settings.vision.yolo, settings.vision.yolo.tensorrt_engine_settings
+    asked = {
+        "imgsz": f"{yolo.input_size[0]}x{yolo.input_size[1]}",
+        "batch": str(tensorrt.batch_size),
+        "head": yolo.model_source.head.value,
+        "precision": tensorrt.precision.value,
+    }
+    return [str(change) for change in engine.unlike(engine.identity.platform, asked)]
+
+
+def _thresholds(settings: Settings, engine: Engine) -> "Thresholds":
+    from app.vision.decode import Thresholds
+
+    yolo = settings.vision.yolo
+    classes = None
+    if yolo.classes is not None:
+        from app.infer.classes import resolve_classes
+
+        classes = resolve_classes(yolo.classes, engine.metadata.names)
+    return Thresholds(yolo.confidence, yolo.iou, yolo.max_detections, classes)

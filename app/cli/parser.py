@@ -1,0 +1,130 @@
+"""Commands and their options. A command's module is imported when it runs: `--help` loads nothing."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from app.cli import version_line
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jetsmith",
+        description="Turn a YOLO model into an engine for this device, and run it.",
+        epilog="Settings: config/config.yaml, then JETSMITH_… variables, then flags; `jetsmith config` shows them all.",
+    )
+    parser.add_argument("--version", action="version", version=version_line())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_convert(commands.add_parser("convert", help="build the engine of a model, if it is not there yet"))
+    _add_infer(commands.add_parser("infer", help="run a model on pictures"))
+    _add_engines(commands.add_parser("engines", help="see and clean the store of engines"))
+    config = commands.add_parser("config", help="show every setting, its value and where it can be set")
+    _add_common(config)
+    config.set_defaults(run=_config)
+    return parser
+
+
+def make_guide_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="yolo_to_tensorrt.py",
+        description="Convert the configured YOLO model into an engine for this device.",
+        epilog="`jetsmith convert` does the same and takes further options.",
+    )
+    _add_guide_options(parser)
+    parser.set_defaults(
+        run=_convert, model=None, precision=None, imgsz=None, batch=None, backend=None, trust_weights=False
+    )
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="PATH", help="another settings file than config/config.yaml")
+    parser.add_argument("--verbose", action="store_true", help="show debug messages and tracebacks")
+
+
+def _add_guide_options(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument("--force-download", action="store_true", help="download the weights again")
+    parser.add_argument("--force-convert", action="store_true", help="build the engine again")
+    parser.add_argument("--force-all", action="store_true", help="both of these")
+    parser.add_argument("--download-only", action="store_true", help="download the weights and stop")
+    parser.add_argument("--skip-verify", action="store_true", help="do not compare the engine with the FP32 graph")
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    _add_guide_options(parser)
+    _add_model(parser, "a model's name (yolo11n-pose), or the path of your own .pt")
+    parser.add_argument("--precision", metavar="P", help="FP32, FP16 or INT8")
+    parser.add_argument("--imgsz", nargs=2, type=int, metavar=("H", "W"), help="height and width of the model's input")
+    parser.add_argument("--batch", type=int, metavar="N", help="pictures that one call of the engine takes")
+    parser.add_argument("--trust-weights", action="store_true", help="load a .pt that runs code of its own: only yours")
+    parser.set_defaults(run=_convert)
+
+
+def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--model", metavar="MODEL", help=f"{what}; default: the configured one")
+    parser.add_argument("--backend", metavar="B", help="auto, tensorrt, tensorrt_rtx or onnxruntime")
+
+
+def _add_infer(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="pictures, folders, globs")
+    _add_model(parser, "a model's name, or the path of its .pt or engine")
+    parser.add_argument("--conf", type=float, metavar="C", help="drop detections below this confidence (0.25)")
+    parser.add_argument("--iou", type=float, metavar="I", help="overlap from which one of two boxes is dropped (0.7)")
+    parser.add_argument("--classes", metavar="LIST", help="only these classes, by number or name: 0,person")
+    parser.add_argument("--max-det", type=int, metavar="N", help="most detections per picture (300)")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write annotated pictures into this folder")
+    parser.add_argument("--format", choices=["table", "jsonl"], help="default: table on a terminal, else jsonl")
+    parser.set_defaults(run=_infer)
+
+
+def _add_engines(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="every engine, what it is and whether it fits this device")
+    show = actions.add_parser("show", help="one engine's manifest")
+    show.add_argument("name", help="an alias, a file name or the beginning of a key")
+    prune = actions.add_parser("prune", help="remove engines that nothing points to")
+    prune.add_argument("--yes", action="store_true", help="do not ask")
+    for action, run in ((listing, _engines_list), (show, _engines_show), (prune, _engines_prune)):
+        _add_common(action)
+        action.set_defaults(run=run)
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from app.cli.convert import convert_command
+
+    return convert_command(args)
+
+
+def _infer(args: argparse.Namespace) -> int:
+    from app.cli.infer import infer_command
+
+    return infer_command(args)
+
+
+def _config(args: argparse.Namespace) -> int:
+    from app.cli.config import config_command
+
+    return config_command(args)
+
+
+def _engines_list(args: argparse.Namespace) -> int:
+    from app.cli.engines import list_command
+
+    return list_command(args)
+
+
+def _engines_show(args: argparse.Namespace) -> int:
+    from app.cli.engines import show_command
+
+    return show_command(args)
+
+
+def _engines_prune(args: argparse.Namespace) -> int:
+    from app.cli.engines import prune_command
+
+    return prune_command(args)

@@ -1,0 +1,189 @@
+"""Weights to a published engine: each step in its own module, their order here."""
+
+import platform as python_platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from app import __version__
+from app.convert.build import BuildOptions, Built, build_engine
+from app.convert.export import ExportOptions, export_onnx, exporter_versions
+from app.convert.options import ConvertOptions
+from app.convert.pictures import calibration_digest, verification_pictures
+from app.convert.recipe import recipe_of
+from app.convert.verify import VerifyOptions, verify_engine
+from app.convert.weights import Weights, resolve_weights
+from app.device import read_device
+from app.engines.engine import Engine, alias_for
+from app.engines.files import store_errors
+from app.engines.identity import Identity, platform_of
+from app.engines.manifest import BuildRecord, WeightsFacts
+from app.engines.store import EngineStore, Found, Miss
+from app.progress import Reporter
+from app.runtime.choose import backend_versions, choose_backend
+from app.types import Precision
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of it; without an engine where only the weights were asked for."""
+
+    weights: Weights
+    engine: Engine | None = None
+    alias: Path | None = None
+    built: bool = False  # False: it was there already
+
+
+def convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
+    """
+    Bring the engine that `options` describe into the store, building it only if it is not there.
+
+    Raises:
+        JetsmithError: one of its kinds for each step; nothing was published then, and what was there still is.
+    """
+    if options.download_only:
+        return Conversion(resolve_weights(options.weights, reporter))
+    job = _Job.prepare(options, reporter)
+    job.store.sweep()
+    found = _look(job, reporter)
+    if found is not None:
+        job.store.link(found, job.alias)
+        return Conversion(job.weights, found, job.alias)
+    job.store.preflight(job.alias)
+    with job.store.lock(job.identity, lambda holder: reporter.note(f"waiting for {holder}, which builds this engine")):
+        found = _look(job, reporter, quietly=True)  # another process may have built it while this one waited
+        if found is not None:
+            job.store.link(found, job.alias)
+            return Conversion(job.weights, found, job.alias)
+        return Conversion(job.weights, _build(job, reporter), job.alias, built=True)
+
+
+@dataclass
+class _Job:
+    """What is known before anything is built."""
+
+    options: ConvertOptions
+    weights: Weights
+    identity: Identity
+    versions: dict[str, str]
+    device_slug: str
+    store: EngineStore
+    alias: Path
+    started: datetime
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def prepare(cls, options: ConvertOptions, reporter: Reporter) -> "_Job":
+        started = datetime.now(timezone.utc)
+        device = read_device()
+        backend, why = choose_backend(options.backend)
+        reporter.note(why)
+        weights = resolve_weights(options.weights, reporter)
+        versions = backend_versions(backend)
+        digest = "none"
+        if options.precision is Precision.INT8 and options.pictures is not None:
+            digest = calibration_digest(options.pictures)
+        return cls(
+            options=options,
+            weights=weights,
+            identity=Identity(recipe_of(options, weights, backend, digest), platform_of(device, backend, versions)),
+            versions={**versions, **exporter_versions(), "python": python_platform.python_version()},
+            device_slug=device.slug,
+            store=EngineStore(options.store),
+            alias=alias_for(options.alias, backend),
+            started=started,
+        )
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[phase] = round(time.monotonic() - started, 2)
+
+
+def _look(job: _Job, reporter: Reporter, *, quietly: bool = False) -> Engine | None:
+    answer = job.store.find(job.identity, alias=job.alias)
+    if isinstance(answer, Miss):
+        if not quietly:
+            reporter.note(answer.reason)
+        return None
+    return _unless_forced(job, answer, reporter)
+
+
+def _unless_forced(job: _Job, found: Found, reporter: Reporter) -> Engine | None:
+    """With `--force-convert` an engine counts only if it was made after this command began, by one it waited for."""
+    if job.options.force_convert and datetime.fromisoformat(found.engine.manifest.created) < job.started:
+        return None
+    return found.engine
+
+
+def _build(job: _Job, reporter: Reporter) -> Engine:
+    with job.store.workspace(job.identity) as work:
+        onnx = _export(job, work, reporter)
+        with job.timed("build"):
+            built = build_engine(onnx, _build_options(job), work, reporter)
+        figures = _verify(job, built, onnx, work, reporter)
+        if job.options.keep_onnx:
+            _keep(onnx, job.weights.path.with_suffix(".onnx"), reporter)
+        return job.store.publish(
+            built.engine, _record(job, built, figures), device_slug=job.device_slug, alias=job.alias
+        )
+
+
+def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
+    options = job.options
+    with job.timed("export"):
+        return export_onnx(
+            job.weights.path,
+            ExportOptions(
+                imgsz=options.imgsz,
+                batch=options.batch,
+                head=options.head,
+                trust_weights=options.trust_weights,
+                expected=options.expected,
+            ),
+            work,
+            reporter,
+        )
+
+
+def _build_options(job: _Job) -> BuildOptions:
+    return BuildOptions(job.identity.backend, job.options.precision, job.options.workspace_gb)
+
+
+def _verify(job: _Job, built: Built, onnx: Path, work: Path, reporter: Reporter) -> dict[str, Any]:
+    if job.options.skip_verify:
+        reporter.warn("the engine is not verified (--skip-verify): nothing is known of its accuracy")
+        return {"skipped": True}
+    pictures = verification_pictures(job.options.pictures, job.options.demo_scenes)
+    with job.timed("verify"):
+        verify = VerifyOptions(job.identity.backend, built.precision, tuple(pictures))
+        return verify_engine(built.engine, onnx, verify, work, reporter)
+
+
+def _record(job: _Job, built: Built, figures: dict[str, Any]) -> BuildRecord:
+    weights = job.weights
+    return BuildRecord(
+        identity=job.identity,
+        model=built.header,
+        requested=job.options.precision,
+        actual=built.precision,
+        created=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+        versions={**job.versions, "jetsmith": __version__},
+        seconds=job.seconds,
+        verification=figures,
+        weights=WeightsFacts(weights.path.name, weights.sha256, weights.path.stat().st_size),
+    )
+
+
+def _keep(onnx: Path, beside: Path, reporter: Reporter) -> None:
+    partial = beside.with_name(f".{beside.name}.part")
+    with store_errors(beside, "keep the ONNX as"):
+        shutil.copyfile(onnx, partial)
+        partial.replace(beside)
+    reporter.note(f"kept {beside}")

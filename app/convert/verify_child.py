@@ -1,0 +1,122 @@
+"""The child that verifies: the first process to load a new engine, and one that may crash without harm."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from app.convert.agreement import LIMITS, Agreement, row_scores, tensor_error
+from app.convert.child import Channel, child_main
+from app.errors import SourceError, VerificationFailed
+from app.metadata import ModelMetadata
+from app.runtime.base import Runner, Tensors
+from app.runtime.onnxruntime import OnnxRuntimeRunner
+from app.runtime.open import open_runner
+from app.types import Backend, Head, Image, Precision, TensorSpec
+from app.vision.layouts import recognise
+from app.vision.letterbox import Letterbox
+from app.vision.model import Model, Thresholds
+from app.vision.pictures import read_picture
+
+
+def _verify(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    limits = LIMITS[Precision(job["precision"])]
+    agreement = Agreement()
+    pictures = _read([Path(path) for path in job["pictures"]], channel)
+    # Unoptimised, so that nothing but the exported graph itself is the reference.
+    reference = _Listening(OnnxRuntimeRunner(Path(job["reference"])))
+    with _Listening(open_runner(Path(job["engine"]), Backend(job["backend"]))) as engine, reference:
+        models = (Model(engine, Thresholds()), Model(reference, Thresholds()))
+        size = engine.inputs[0].shape[0]
+        for start in range(0, len(pictures), size):
+            batch = pictures[start : start + size]
+            _compare(models, (engine, reference), batch, agreement)
+            channel.progress((start + len(batch)) / len(pictures))
+    agreement.pictures = len(pictures)
+    return {"figures": agreement.figures(), "failures": agreement.failures(limits)}
+
+
+def _read(paths: Sequence[Path], channel: Channel) -> list[Image]:
+    pictures = []
+    for path in paths:
+        try:
+            pictures.append(read_picture(path))
+        except SourceError as error:
+            channel.warn(f"{path} is left out of the verification: {error.message}")
+    if not pictures:
+        raise VerificationFailed(
+            f"None of the {len(paths)} pictures for the verification can be read",
+            hint="Set calibration.images to pictures of your own, or take --skip-verify.",
+        )
+    return pictures
+
+
+def _compare(
+    models: tuple[Model, Model],
+    runners: tuple["_Listening", "_Listening"],
+    batch: Sequence[Image],
+    agreement: Agreement,
+) -> None:
+    ours, theirs = (model.predict_batch(batch) for model in models)
+    engine, reference = (runner.heard for runner in runners)
+    _compare_tensors(engine, reference, models[1].metadata, agreement)
+    input_hw = runners[1].inputs[0].shape[2:]
+    for image, actual, expected in zip(batch, ours, theirs, strict=True):
+        if expected.probs is not None and actual.probs is not None:
+            agreement.add_probs(actual.probs, expected.probs)
+            continue
+        place = Letterbox.fit(image.shape[:2], (input_hw[0], input_hw[1]))
+        agreement.add_detections(actual, expected, gain=place.content_hw[0] / place.picture_hw[0])
+
+
+def _compare_tensors(engine: Tensors, reference: Tensors, metadata: ModelMetadata, agreement: Agreement) -> None:
+    known = recognise(reference, metadata)
+    for name, expected in reference.items():
+        actual = engine.get(name)
+        if actual is None:
+            raise VerificationFailed(
+                f"The engine has no output {name!r}, it has {', '.join(engine)}", hint="Build it with --force-convert."
+            )
+        if expected is known.predictions and known.layout.head is not Head.RAW and actual.shape == expected.shape:
+            actual, expected = row_scores(actual), row_scores(expected)
+        agreement.add_tensor(name, tensor_error(actual, expected))
+
+
+class _Listening:
+    """A runner that remembers what its engine said last."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.heard: Tensors = {}
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._runner.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._runner.outputs
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._runner.metadata
+
+    def infer(self, feeds: Tensors) -> Tensors:
+        self.heard = self._runner.infer(feeds)
+        return self.heard
+
+    def __enter__(self) -> "_Listening":
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.__exit__(kind, error, trace)
+
+
+if __name__ == "__main__":
+    child_main(_verify)
