@@ -1,0 +1,199 @@
+"""The TensorRT engine, and the TensorRT for RTX engine: one builder, two libraries."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.convert.child import Channel
+from app.convert.precision import fp32_layers, has_strong_types, refuse_int8, set_weak_types, typed_graph
+from app.device import Device, Gpu, read_device
+from app.engines.header import write_header
+from app.errors import BuildFailed
+from app.metadata import ModelMetadata
+from app.runtime import tensorrt_compat as compat
+from app.types import Backend, Precision
+
+_GIB = 2**30
+_ERRORS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to build, and for which GPU."""
+
+    source: Path  # the FP32 graph
+    typed: Path  # where an FP16 graph goes
+    precision: Precision
+    workspace_bytes: int | None  # None: the library's own limit
+    capabilities: tuple[str, ...]  # TensorRT for RTX: "SM86", …
+
+
+def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """
+    Build `job["engine"]` from the FP32 graph `job["onnx"]`: Ultralytics' header, then TensorRT's plan.
+
+    An RTX engine carries the same header, though Ultralytics cannot load it: one format, one reader.
+
+    Job:
+        backend, precision: their values. workspace_gb: a number, or None for a share of the device's memory.
+        capabilities: optional, TensorRT for RTX: the GPUs to build for ("SM86"), instead of this machine's.
+
+    Raises:
+        PrecisionFailed: the graph is not valid, or cannot be had in this precision.
+        BuildFailed: the parser or the builder refused it; with the node, and all that TensorRT said.
+    """
+    backend, precision = Backend(job["backend"]), Precision(job["precision"])
+    refuse_int8(precision)
+    trt = compat.load(backend)
+    device = read_device()
+    engine = Path(job["engine"])
+    plan = Plan(
+        source=Path(job["onnx"]),
+        typed=engine.with_suffix(".typed.onnx"),
+        precision=precision,
+        workspace_bytes=workspace_bytes(job.get("workspace_gb"), device),
+        capabilities=_capabilities(trt, job.get("capabilities"), device.gpu),
+    )
+    started = time.perf_counter()
+    serialized = serialize(trt, plan, channel)
+    with engine.open("wb") as file:
+        file.write(write_header(_header(plan.source)))
+        file.write(memoryview(serialized))
+    return {
+        "engine": str(engine),
+        "precision": precision.value,
+        "seconds": round(time.perf_counter() - started, 3),
+        "workspace_bytes": plan.workspace_bytes,
+        "version": str(trt.__version__),
+    }
+
+
+def workspace_bytes(wanted_gb: float | None, device: Device) -> int | None:
+    """
+    How much scratch memory TensorRT may try out: as asked, else by the device's memory.
+
+    4 GB of memory give 1 GB, 8 give 2, 16 and more give 4: on a Jetson the system lives in the same memory.
+    """
+    if wanted_gb is not None:
+        return int(wanted_gb * _GIB)
+    memory = device.gpu.memory_bytes if device.gpu and not device.gpu.integrated else device.ram_bytes
+    if memory is None:
+        return None
+    return next((share * _GIB for limit, share in ((6, 1), (12, 2)) if memory < limit * _GIB), 4 * _GIB)
+
+
+def _capabilities(trt: Any, wanted: list[str] | None, gpu: Gpu | None) -> tuple[str, ...]:
+    """What TensorRT for RTX builds for: never "the current GPU", so that a machine without one can build too."""
+    if not hasattr(trt, "ComputeCapability"):
+        return ()
+    if wanted is None and gpu is not None:
+        reason = compat.unsupported_gpu(trt, gpu)
+        if reason:
+            raise BuildFailed(reason, hint="Take another backend: --backend tensorrt or onnxruntime.")
+        return (compat.capability_name(gpu.compute_capability),)
+    known = compat.capabilities(trt)
+    unknown = [name for name in wanted or () if name not in known]
+    if unknown:
+        raise BuildFailed(
+            f"TensorRT for RTX cannot build for {', '.join(unknown)}", hint=f"It knows {', '.join(known)}."
+        )
+    return tuple(wanted or known)
+
+
+def serialize(trt: Any, plan: Plan, channel: Channel) -> Any:
+    """Parse and build; returns TensorRT's own buffer (IHostMemory)."""
+    compat.MESSAGES.take_errors()
+    logger = compat.logger(trt)
+    builder = trt.Builder(logger)
+    strong = has_strong_types(trt)
+    graph = typed_graph(plan.source, plan.precision if strong else Precision.FP32, plan.typed)
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(graph)):
+        raise _parse_failure(parser, graph)
+    config = _config(trt, builder, plan)
+    if plan.precision is Precision.FP16 and not strong:
+        set_weak_types(trt, network, config, fp32_layers(plan.source))
+    monitor = compat.progress_monitor(trt, channel.progress)
+    if monitor is not None and hasattr(config, "progress_monitor"):
+        config.progress_monitor = monitor
+    serialized = builder.build_serialized_network(network, config)
+    if serialized is None:
+        raise _build_failure(trt, plan)
+    return serialized
+
+
+def _network_flags(trt: Any) -> int:
+    """Bits by name: their numbers changed between releases, and so did what must be asked for."""
+    flags = trt.NetworkDefinitionCreationFlag
+    names = ("STRONGLY_TYPED",) if has_strong_types(trt) else ("EXPLICIT_BATCH",)
+    return sum(1 << int(getattr(flags, name)) for name in names if hasattr(flags, name))
+
+
+def _config(trt: Any, builder: Any, plan: Plan) -> Any:
+    config = builder.create_builder_config()
+    # TF32 keeps ten bits of a mantissa, no more than FP16. Who asks for FP32 asks for its accuracy, and the FP32
+    # tail of an FP16 engine holds no work that TF32 would speed up; so it is off, though TensorRT has it on.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    if plan.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_bytes)
+    if plan.capabilities and hasattr(config, "set_compute_capability"):
+        config.num_compute_capabilities = len(plan.capabilities)
+        for index, name in enumerate(plan.capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
+    return config
+
+
+def _parse_failure(parser: Any, graph: Path) -> BuildFailed:
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    lines = [_parser_error(error, graph) for error in errors] or compat.MESSAGES.take_errors()
+    return BuildFailed(
+        f"TensorRT cannot read {graph.name}: " + _joined(lines),
+        hint="Export with another head (head: raw) or another opset, or take --backend onnxruntime.",
+    )
+
+
+def _parser_error(error: Any, graph: Path) -> str:
+    name, operator = _node(error, graph)
+    where = f"node {name or error.node()!r}" + (f" ({operator})" if operator else "")
+    return f"{where}: {error.desc().strip()} [{Path(error.file()).name}:{error.line()}]"
+
+
+def _node(error: Any, graph: Path) -> tuple[str, str]:
+    """The node's name and operator: from the parser where it tells them, else from the graph."""
+    if hasattr(error, "node_name") and hasattr(error, "node_operator"):
+        return str(error.node_name()), str(error.node_operator())
+    import onnx
+
+    nodes = onnx.load(graph, load_external_data=False).graph.node
+    index = error.node()
+    return (nodes[index].name, nodes[index].op_type) if 0 <= index < len(nodes) else ("", "")
+
+
+def _build_failure(trt: Any, plan: Plan) -> BuildFailed:
+    said = compat.MESSAGES.take_errors()
+    memory = any("memory" in text.lower() for text in said)
+    hint = (
+        "Close other programs, or give TensorRT less to try: a smaller workspace_size."
+        if memory
+        else "Run it again with --verbose for all that TensorRT says."
+    )
+    return BuildFailed(
+        f"{trt.__name__} built no {plan.precision.value} engine from {plan.source.name}: "
+        + (_joined(said) or "it gave no reason"),
+        hint=hint,
+    )
+
+
+def _joined(lines: list[str]) -> str:
+    shown = lines[:_ERRORS_SHOWN]
+    return "; ".join(shown) + (f"; and {len(lines) - len(shown)} more" if len(lines) > len(shown) else "")
+
+
+def _header(graph: Path) -> dict[str, Any]:
+    """The graph's own metadata; that it has any was checked before the build."""
+    import onnx
+
+    model = onnx.load(graph, load_external_data=False)
+    return dict(ModelMetadata.from_onnx({entry.key: entry.value for entry in model.metadata_props}).header)

@@ -1,0 +1,127 @@
+"""
+Which precision a TensorRT engine computes in, decided in one place.
+
+Strongly typed networks (TensorRT 10 and newer, TensorRT for RTX) take it from the graph's own types, so for them an
+FP16 graph is written. TensorRT 8 has no such networks: it is told by flags, and gets the FP32 graph. Which of the two
+holds is asked of the library (`has_strong_types`), never read from its version.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from app.errors import EngineDamaged, ModelError, PrecisionFailed
+from app.types import Precision
+
+_EXPORT_AGAIN = "Export the model again: --force-convert. If it fails again, take --precision FP32."
+
+
+def typed_graph(source: Path, precision: Precision, destination: Path) -> Path:
+    """
+    The graph to build from: `source` itself for FP32, for FP16 a typed one, written to `destination`.
+
+    Raises:
+        PrecisionFailed: `source` is no valid graph, it cannot be written in FP16, or INT8 was asked for.
+    """
+    refuse_int8(precision)
+    model = check_graph(source)
+    if precision is Precision.FP32:
+        return source
+    import onnx
+
+    from app.convert.half_graph import to_half
+
+    try:
+        half = to_half(model)
+    except onnx.shape_inference.InferenceError as error:
+        raise PrecisionFailed(
+            f"{source.name} cannot be written in FP16: {_first_line(error)}", hint=_EXPORT_AGAIN
+        ) from error
+    if not half.half:
+        raise PrecisionFailed(
+            f"{source.name} has no layer that FP16 would speed up", hint="Build it with --precision FP32."
+        )
+    onnx.save(half.model, destination)
+    check_graph(destination)
+    return destination
+
+
+def refuse_int8(precision: Precision) -> None:
+    if precision is Precision.INT8:
+        raise PrecisionFailed(
+            "INT8 needs calibration on pictures, which this version of jetsmith cannot do yet",
+            hint="Take --precision FP16 (or precision: FP16 in config.yaml).",
+        )
+
+
+def check_graph(path: Path) -> Any:
+    """
+    Load a graph that ONNX's own checker and ONNX Runtime accept: builders take graphs that are not valid.
+
+    Returns:
+        onnx.ModelProto.
+
+    Raises:
+        PrecisionFailed: with the checker's words.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    from app.runtime.onnxruntime import OnnxRuntimeRunner
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        with OnnxRuntimeRunner(path):
+            pass
+    except (DecodeError, OSError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise PrecisionFailed(
+            f"{path.name} is no valid ONNX graph: {_first_line(error)}", hint=_EXPORT_AGAIN
+        ) from error
+    except (EngineDamaged, ModelError) as error:
+        raise PrecisionFailed(f"{path.name} is refused: {error.message}", hint=_EXPORT_AGAIN) from error
+    return model
+
+
+def has_strong_types(trt: Any) -> bool:
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def fp32_layers(source: Path) -> frozenset[str]:
+    """The names of the nodes that an FP16 engine computes in FP32, for `set_weak_types`."""
+    from app.convert.half_graph import to_half
+
+    return frozenset(to_half(check_graph(source)).kept)
+
+
+def set_weak_types(trt: Any, network: Any, config: Any, kept: Iterable[str]) -> None:
+    """
+    Allow FP16 in a network that is not strongly typed, except in the layers named in `kept`.
+
+    The parser names layers by their nodes, so the layers that a typed graph keeps in FP32 are pinned to it here.
+    """
+    flags = trt.BuilderFlag
+    if not hasattr(flags, "FP16") or not hasattr(flags, "OBEY_PRECISION_CONSTRAINTS"):
+        raise PrecisionFailed(
+            "This TensorRT has neither strongly typed networks nor a flag for FP16",
+            hint="Take --precision FP32, or install a TensorRT that jetsmith supports: 8.6 or newer.",
+        )
+    config.set_flag(flags.FP16)
+    config.set_flag(flags.OBEY_PRECISION_CONSTRAINTS)
+    pinned = frozenset(kept)
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.name in pinned and hasattr(layer, "precision"):
+            _pin_to_fp32(trt, layer)
+
+
+def _pin_to_fp32(trt: Any, layer: Any) -> None:
+    outputs = [index for index in range(layer.num_outputs) if layer.get_output(index).dtype == trt.DataType.FLOAT]
+    if outputs:  # indices and shapes are integers, which no constraint may turn into floats
+        layer.precision = trt.DataType.FLOAT
+    for index in outputs:
+        layer.set_output_type(index, trt.DataType.FLOAT)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

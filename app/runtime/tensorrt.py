@@ -1,0 +1,178 @@
+"""Runs TensorRT engines and TensorRT for RTX engines: one runner, two libraries with the same classes."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import EngineDamaged, EngineError, EngineStale, ModelError
+from app.metadata import ModelMetadata
+from app.runtime import tensorrt_compat as compat
+from app.runtime.base import Tensors
+from app.runtime.cuda import Buffer, CudaSession, cuda_errors_as_ours
+from app.types import Backend, TensorSpec
+
+# By name: the numbers behind them differ between releases, and some releases lack some.
+_DTYPES: Mapping[str, type[np.generic]] = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+    "BOOL": np.bool_,
+}
+_REBUILD = "Build it again: jetsmith convert --force-convert"
+# What TensorRT 8.6 to 11.4 say of a plan that is whole, but not for this library or this GPU.
+_FOREIGN = (
+    "version tag does not match", "not compatible with this version", "incompatible device", "platform specific tag",
+    "compute capability",
+)  # fmt: skip
+
+
+class TensorRTRunner:
+    """
+    Runs one engine file on the first GPU.
+
+    Args:
+        header: Ultralytics' header of the file; offset: where the plan begins behind it (0: a bare plan).
+    """
+
+    def __init__(
+        self, path: Path, *, header: Mapping[str, Any], offset: int, backend: Backend = Backend.TENSORRT
+    ) -> None:
+        self._path, self._header, self._offset, self._backend = path, header, offset, backend
+        self._stack = ExitStack()
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._context: Any = None
+        self._inputs: list[Buffer] = []
+        self._outputs: list[Buffer] = []
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(buffer.spec for buffer in self._inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(buffer.spec for buffer in self._outputs)
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._metadata
+
+    def __enter__(self) -> "TensorRTRunner":
+        self._metadata = ModelMetadata.from_header(self._header)
+        trt = compat.load(self._backend)
+        plan = self._read_plan()
+        with ExitStack() as stack:
+            self._cuda = stack.enter_context(CudaSession())
+            stack.callback(self._forget_engine)  # TensorRT's objects go before the memory they point to
+            with self._cuda.current():
+                self._load(trt, plan)
+                self._bind(trt)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def infer(self, feeds: Tensors) -> Tensors:
+        """Run once; the arrays returned are overwritten by the next call."""
+        with cuda_errors_as_ours(f"running {self._path.name}"), self._cuda.current():
+            for buffer in self._inputs:
+                self._cuda.copy_in(buffer, self._checked(feeds, buffer.spec))
+            if not self._context.execute_async_v3(self._cuda.stream_handle):
+                raise EngineError(
+                    f"TensorRT could not run {self._path.name}: {_said()}", hint="Run it again with --verbose."
+                )
+            for buffer in self._outputs:
+                self._cuda.copy_out(buffer)
+            self._cuda.synchronize()
+        return {buffer.spec.name: buffer.host for buffer in self._outputs}
+
+    def _checked(self, feeds: Tensors, spec: TensorSpec) -> npt.NDArray[Any]:
+        values = feeds.get(spec.name)
+        if values is None or values.shape != spec.shape or values.dtype != spec.dtype:
+            given = "nothing" if values is None else f"{values.dtype} {values.shape}"
+            raise ModelError(f"Input {spec.name!r} takes {spec.dtype} {spec.shape}, but got {given}")
+        return values
+
+    def _read_plan(self) -> memoryview:
+        try:
+            data = self._path.read_bytes()
+        except OSError as error:
+            raise EngineDamaged(f"{self._path} cannot be read: {error}", hint=_REBUILD) from error
+        if len(data) <= self._offset:
+            raise EngineDamaged(f"{self._path} holds no plan behind its header", hint=_REBUILD)
+        return memoryview(data)[self._offset :]
+
+    def _load(self, trt: Any, plan: memoryview) -> None:
+        compat.MESSAGES.take_errors()
+        self._runtime = trt.Runtime(compat.logger(trt))
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise _refused(trt, self._path)
+        self._context = self._engine.create_execution_context()
+        if self._context is None:  # most often for want of memory
+            raise EngineError(
+                f"TensorRT could not prepare {self._path.name}: {_said()}",
+                hint="Close other programs that use the GPU, and run it again.",
+            )
+
+    def _bind(self, trt: Any) -> None:
+        """Make room for every tensor and tell TensorRT where it is."""
+        for index in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(index)
+            is_input = self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            buffer = self._cuda.buffer(self._spec(trt, name))
+            (self._inputs if is_input else self._outputs).append(buffer)
+            bound = self._context.set_tensor_address(name, buffer.address)
+            if not bound or (is_input and not self._context.set_input_shape(name, buffer.spec.shape)):
+                raise EngineError(f"TensorRT refused tensor {name!r} of {self._path.name}: {_said()}", hint=_REBUILD)
+
+    def _spec(self, trt: Any, name: str) -> TensorSpec:
+        shape = tuple(self._engine.get_tensor_shape(name))
+        dtype = _dtype(trt, self._engine.get_tensor_dtype(name))
+        if dtype is None or min(shape, default=1) < 0:
+            raise ModelError(
+                f"Tensor {name!r} of {self._path.name} has shape {shape} and type "
+                f"{self._engine.get_tensor_dtype(name)}, not a static numeric one",
+                hint=_REBUILD,
+            )
+        return TensorSpec(name, shape, dtype)
+
+    def _forget_engine(self) -> None:
+        with self._cuda.current():
+            self._context = self._engine = self._runtime = None
+        self._inputs, self._outputs = [], []
+
+
+def _dtype(trt: Any, found: Any) -> np.dtype[Any] | None:
+    for name, dtype in _DTYPES.items():
+        if hasattr(trt.DataType, name) and found == getattr(trt.DataType, name):
+            return np.dtype(dtype)
+    return None
+
+
+def _refused(trt: Any, path: Path) -> EngineError:
+    said = _said()
+    if any(sign in said.lower() for sign in _FOREIGN):
+        return EngineStale(
+            f"{path.name} was built for another {trt.__name__} than {trt.__version__}, or for another GPU: {said}",
+            hint="Build it on this device: jetsmith convert",
+        )
+    return EngineDamaged(f"{trt.__name__} cannot load {path.name}: {said}", hint=_REBUILD)
+
+
+def _said() -> str:
+    return "; ".join(compat.MESSAGES.take_errors()) or "it gave no reason"
