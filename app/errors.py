@@ -21,7 +21,8 @@ JetsmithError
 │   ├── EngineDamaged
 │   └── StoreError
 ├── ModelError
-└── SourceError
+├── SourceError
+└── OutputError
 """
 
 
@@ -112,3 +113,7 @@ class ModelError(JetsmithError):
 
 class SourceError(JetsmithError):
     """An input could not be opened or decoded."""
+
+
+class OutputError(JetsmithError):
+    """A result could not be written."""

@@ -14,9 +14,12 @@ from app.errors import SourceError
 from app.types import Image
 from app.vision.pictures import read_picture
 
-PICTURE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
-)
+# fmt: off
+PICTURE_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,27 +60,33 @@ def read_found(found: Sequence[Path | Failure]) -> Iterator[Frame | Failure]:
 
 
 def _find(source: str) -> list[Path | Failure]:
+    if not source:
+        return [_failure(source, "an empty name", "Name a picture, a folder or a pattern.")]
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
+        return [_failure(source, "an address, not a file", "Download the picture first.")]
     try:
         path = Path(source)
         if path.is_dir():
             return _some(source, path.iterdir(), "the folder holds no picture")
         # A file may be called photo[1].jpg: it is a pattern only where no such file is there.
         if path.exists() or path.is_symlink() or not _is_pattern(source):
-            return [path] if source else [Failure(source, SourceError("an empty name", hint="Name a picture."))]
+            return [path]
         return _some(source, _glob(path), "no picture matches")
     except (OSError, ValueError) as error:  # ValueError: a NUL character, or `**` beside other letters
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return [Failure(source, SourceError(f"cannot be searched: {reason}", hint="Check the name and its rights."))]
+        return [_failure(source, f"cannot be searched: {reason}", "Check the name and its permissions.")]
 
 
 def _some(source: str, paths: Iterator[Path], nothing: str) -> list[Path | Failure]:
     pictures = [path for path in paths if _looks_like_picture(path)]
     if not pictures:
         endings = " ".join(sorted(PICTURE_SUFFIXES))
-        return [
-            Failure(source, SourceError(nothing, hint=f"Looked for {endings}; for sub-folders write 'FOLDER/**/*'."))
-        ]
-    return list(sorted(pictures, key=_natural_order))
+        return [_failure(source, nothing, f"Looked for {endings}; for sub-folders write 'FOLDER/**/*'.")]
+    return [*sorted(pictures, key=_natural_order)]
+
+
+def _failure(source: str, message: str, hint: str) -> Failure:
+    return Failure(source, SourceError(message, hint=hint))
 
 
 def _looks_like_picture(path: Path) -> bool:
