@@ -31,7 +31,7 @@ def infer_command(args: argparse.Namespace) -> int:
     engine = find_engine(settings, args.model, reporter)
     form = args.format or ("table" if sys.stdout.isatty() else "jsonl")
     options = InferOptions(tuple(args.sources), OutputFormat(form), args.save)
-    from app.runtime.open import open_runner
+    from app.engines.open import open_runner
 
     with open_runner(engine.path, engine.backend) as runner:
         from app.vision.model import Model

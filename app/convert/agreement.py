@@ -126,10 +126,7 @@ class Agreement:
     def failures(self, limits: Limits) -> list[str]:
         """What is over the limit, in words; empty for an engine that may be published."""
         rows: Sequence[tuple[str, float | None, float, bool]] = [
-            *(
-                (f"tensor {name}: error", error, limits.tensor_error, True)
-                for name, error in self.tensors.items()
-            ),
+            *((f"tensor {name}: error", error, limits.tensor_error, True) for name, error in self.tensors.items()),
             ("share of objects lost", self.lost / max(self.expected, 1), limits.lost, True),
             ("boxes moved, px", _percentile(self.boxes, 95), limits.box_px, True),
             ("keypoints moved, px", _percentile(self.keypoints, 95), limits.keypoint_px, True),
@@ -174,7 +171,8 @@ def _iou(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
     both = np.clip(lower - upper, 0, None).prod(axis=2, dtype=np.float64)
     area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1, dtype=np.float64) for box in (a, b))
     union = np.maximum(area_a[:, None] + area_b[None, :] - both, 1e-9)
-    return np.divide(both, union, dtype=np.float64)
+    overlap: npt.NDArray[np.float64] = both / union
+    return overlap
 
 
 def _mask_iou(ours: Detections, i: int, theirs: Detections, j: int) -> float:

@@ -7,11 +7,11 @@ from typing import Any
 
 from app.convert.agreement import LIMITS, Agreement, row_scores, tensor_error
 from app.convert.child import Channel, child_main
+from app.engines.open import open_runner
 from app.errors import SourceError, VerificationFailed
 from app.metadata import ModelMetadata
 from app.runtime.base import Runner, Tensors
 from app.runtime.onnxruntime import OnnxRuntimeRunner
-from app.runtime.open import open_runner
 from app.types import Backend, Head, Image, Precision, TensorSpec
 from app.vision.layouts import recognise
 from app.vision.letterbox import Letterbox

@@ -44,6 +44,6 @@ def backend_versions(backend: Backend) -> dict[str, str]:
     """The full versions that an engine of this backend depends on, by library; imports ONNX Runtime for none."""
     if backend is Backend.ONNXRUNTIME:
         return {backend.value: importlib.metadata.version("onnxruntime")}
-    from app.runtime.tensorrt_compat import versions
+    from app.runtime.tensorrt_compat import version
 
-    return versions(backend)
+    return {backend.value: version(backend)}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from app.engines.header import read_header
 from app.runtime.base import Runner
 from app.types import Backend
 
@@ -21,17 +22,13 @@ def _onnxruntime(engine: Path) -> Runner:
 def _tensorrt(engine: Path) -> Runner:
     from app.runtime.tensorrt import TensorRTRunner
 
-    return TensorRTRunner(engine, Backend.TENSORRT)
-
-
-def _tensorrt_rtx(engine: Path) -> Runner:
-    from app.runtime.tensorrt import TensorRTRunner
-
-    return TensorRTRunner(engine, Backend.TENSORRT_RTX)
+    header, offset = read_header(engine)
+    backend = Backend.TENSORRT_RTX if engine.name.endswith(Backend.TENSORRT_RTX.suffix) else Backend.TENSORRT
+    return TensorRTRunner(engine, header=header, offset=offset, backend=backend)
 
 
 _RUNNERS: dict[Backend, Callable[[Path], Runner]] = {
     Backend.TENSORRT: _tensorrt,
-    Backend.TENSORRT_RTX: _tensorrt_rtx,
+    Backend.TENSORRT_RTX: _tensorrt,
     Backend.ONNXRUNTIME: _onnxruntime,
 }
