@@ -4,65 +4,88 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
+from app.catalog import bundled_weights, parse_model_name
 from app.cli.reporters import make_reporter
-from app.cli.settings import convert_options, convert_settings
-from app.engines.engine import Engine
-from app.types import Precision
+from app.cli.settings import SOURCE, TENSORRT, YOLO, load, store_root, wanted_backend
+from app.cli.show import engine_lines, shown
+from app.convert.options import ConvertOptions
+from app.convert.pipeline import convert
+from app.convert.weights import WeightsRequest
+from app.errors import SettingsError, UnknownModel
+from config.settings import PROJECT_ROOT, Settings
 
 
 def convert_command(args: argparse.Namespace) -> int:
-    from app.convert.pipeline import convert
-
     if args.verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     started = time.monotonic()
-    conversion = convert(convert_options(convert_settings(args), args), make_reporter(verbose=args.verbose))
+    conversion = convert(_options(_settings(args), args), make_reporter(verbose=args.verbose))
     if conversion.engine is None or conversion.alias is None:
-        print(f"weights: {_shown(conversion.weights.path)} ({conversion.weights.origin})")
+        print(f"weights: {shown(conversion.weights.path)} ({conversion.weights.origin})")
         return 0
     took = time.monotonic() - started
     state = f"built in {took:.1f} s" if conversion.built else f"up to date, nothing to build ({took:.1f} s)"
-    print("\n".join(_summary(conversion.engine, conversion.alias, state)))
+    print("\n".join(engine_lines(conversion.engine, conversion.alias, state)))
     return 0
 
 
-def _summary(engine: Engine, alias: Path, state: str) -> list[str]:
-    manifest = engine.manifest
-    height, width = engine.metadata.imgsz
-    precision = manifest.actual.value
-    if manifest.actual is not manifest.requested:
-        precision += f" ({manifest.requested.value} was asked for)"
-    return [
-        f"engine:   {_shown(alias)} -> {_shown(engine.path)}",
-        f"          {state}",
-        f"model:    {manifest.weights.name}, {engine.metadata.task.value}, input {height}×{width}, "
-        f"{precision}, batch {engine.metadata.batch}, {manifest.size / 1e6:.1f} MB",
-        f"verified: {verification_line(manifest.verification, manifest.actual)}",
-    ]
+def _settings(args: argparse.Namespace) -> Settings:
+    overrides = {
+        **_model_flag(args.model),
+        f"{YOLO}backend": args.backend,
+        f"{YOLO}input_size": args.imgsz,
+        f"{TENSORRT}precision": args.precision,
+        f"{TENSORRT}batch_size": args.batch,
+        f"{SOURCE}trust_weights": args.trust_weights or None,
+    }
+    return load(args, overrides)
 
 
-def verification_line(figures: object, actual: Precision) -> str:
-    """The figures of a manifest in one line."""
-    if not isinstance(figures, dict) or figures.get("skipped"):
-        return "no (--skip-verify)"
-    shown = [
-        f"{label} {figures[name]:g}{unit}"
-        for name, label, unit in (
-            ("objects", "objects", ""),
-            ("objects_lost", "lost", ""),
-            ("box_px_p95", "boxes within", " px"),
-            ("keypoint_px_p95", "keypoints within", " px"),
-            ("mask_iou_p5", "mask IoU", ""),
-            ("confidence_max", "confidence within", ""),
-            ("probability_max", "probabilities within", ""),
-        )
-        if isinstance(figures.get(name), int | float)
-    ]
-    return f"yes, against the FP32 graph on {figures.get('pictures', '?')} pictures: " + ", ".join(shown)
+def _model_flag(model: str | None) -> dict[str, Any]:
+    """A `.pt` is a file of the user's own, seen from where they stand; anything else is a name."""
+    if model is None:
+        return {}
+    if model.lower().endswith(".pt"):
+        return {f"{SOURCE}pt_model_path": str(Path(model).expanduser().absolute())}
+    try:
+        return {f"{SOURCE}base_model": str(parse_model_name(model))}
+    except UnknownModel as error:
+        if Path(model).exists():
+            raise SettingsError(
+                f"--model {model} is a file, but no .pt", hint="Name a model, or the path of a .pt file."
+            ) from error
+        raise
 
 
-def _shown(path: Path) -> str:
-    """Relative to where the user stands, if it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def _options(settings: Settings, args: argparse.Namespace) -> ConvertOptions:
+    yolo, source = settings.vision.yolo, settings.vision.yolo.model_source
+    name = None if source.base_model is None else parse_model_name(source.base_model)
+    engine = yolo.tensorrt_engine_settings
+    return ConvertOptions(
+        weights=WeightsRequest(
+            path=source.pt_model_path,
+            model=name,
+            url=source.weights_url,
+            ledger=settings.models_dir / "weights.json",
+            force_download=args.force_download or args.force_all,
+            bundled=None if name is None else bundled_weights(name, PROJECT_ROOT / "models"),
+        ),
+        expected=name,
+        alias=Path(yolo.model_path),
+        store=store_root(settings),
+        imgsz=yolo.input_size,
+        backend=wanted_backend(settings),
+        precision=engine.precision,
+        batch=engine.batch_size,
+        workspace_gb=None if engine.workspace_size == "auto" else float(engine.workspace_size),
+        head=source.head,
+        trust_weights=source.trust_weights,
+        keep_onnx=source.keep_onnx,
+        pictures=yolo.calibration.images,
+        demo_scenes=PROJECT_ROOT / "models" / "demo" / "scenes",
+        force_convert=args.force_convert or args.force_all,
+        download_only=args.download_only,
+        skip_verify=args.skip_verify,
+    )

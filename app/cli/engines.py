@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.cli.convert import verification_line
 from app.cli.settings import load, store_root
+from app.cli.show import verification_line
 from app.device import read_device
 from app.engines.engine import Engine
 from app.engines.identity import in_words, platform_of

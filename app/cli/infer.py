@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.catalog import parse_model_name
 from app.cli.reporters import make_reporter
-from app.cli.settings import load, store_root, wanted_backend
+from app.cli.settings import SOURCE, YOLO, load, store_root, wanted_backend
 from app.engines.engine import Engine, alias_for, check, split_name
 from app.engines.files import sha256_of
 from app.engines.identity import platform_of
@@ -19,8 +19,6 @@ from config.settings import Settings
 
 if TYPE_CHECKING:
     from app.vision.decode import Thresholds
-
-_YOLO = "vision.yolo."
 
 
 def infer_command(args: argparse.Namespace) -> int:
@@ -45,11 +43,11 @@ def infer_command(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> Settings:
     overrides: dict[str, Any] = {
         **_model_flag(args.model),
-        f"{_YOLO}backend": args.backend,
-        f"{_YOLO}confidence": args.conf,
-        f"{_YOLO}iou": args.iou,
-        f"{_YOLO}max_detections": args.max_det,
-        f"{_YOLO}classes": args.classes,
+        f"{YOLO}backend": args.backend,
+        f"{YOLO}confidence": args.conf,
+        f"{YOLO}iou": args.iou,
+        f"{YOLO}max_detections": args.max_det,
+        f"{YOLO}classes": args.classes,
     }
     return load(args, overrides)
 
@@ -59,13 +57,13 @@ def _model_flag(model: str | None) -> dict[str, Any]:
     if model is None:
         return {}
     if model.lower().endswith(".pt"):
-        return {f"{_YOLO}model_source.pt_model_path": str(Path(model).expanduser().absolute())}
+        return {f"{SOURCE}pt_model_path": str(Path(model).expanduser().absolute())}
     if split_name(model)[1]:
-        return {f"{_YOLO}model_path": str(Path(model).expanduser().absolute())}
+        return {f"{YOLO}model_path": str(Path(model).expanduser().absolute())}
     try:
-        return {f"{_YOLO}model_source.base_model": str(parse_model_name(model))}
+        return {f"{SOURCE}base_model": str(parse_model_name(model))}
     except UnknownModel:  # the stem of a model of one's own, if there is an engine of that name
-        return {f"{_YOLO}model_source.pt_model_path": f"models/{model}.pt"}
+        return {f"{SOURCE}pt_model_path": f"models/{model}.pt"}
 
 
 def find_engine(settings: Settings, model: str | None, reporter: Reporter) -> Engine:

@@ -1,0 +1,47 @@
+"""Engines in words, for people."""
+
+from pathlib import Path
+
+from app.engines.engine import Engine
+from app.types import Precision
+
+
+def engine_lines(engine: Engine, alias: Path, state: str) -> list[str]:
+    manifest = engine.manifest
+    height, width = engine.metadata.imgsz
+    precision = manifest.actual.value
+    if manifest.actual is not manifest.requested:
+        precision += f" ({manifest.requested.value} was asked for)"
+    return [
+        f"engine:   {shown(alias)} -> {shown(engine.path)}",
+        f"          {state}",
+        f"model:    {manifest.weights.name}, {engine.metadata.task.value}, input {height}×{width}, "
+        f"{precision}, batch {engine.metadata.batch}, {manifest.size / 1e6:.1f} MB",
+        f"verified: {verification_line(manifest.verification, manifest.actual)}",
+    ]
+
+
+def verification_line(figures: object, actual: Precision) -> str:
+    """The figures of a manifest in one line."""
+    if not isinstance(figures, dict) or figures.get("skipped"):
+        return "no (--skip-verify)"
+    shown = [
+        f"{label} {figures[name]:g}{unit}"
+        for name, label, unit in (
+            ("objects", "objects", ""),
+            ("objects_lost", "lost", ""),
+            ("box_px_p95", "boxes within", " px"),
+            ("keypoint_px_p95", "keypoints within", " px"),
+            ("mask_iou_p5", "mask IoU", ""),
+            ("confidence_max", "confidence within", ""),
+            ("probability_max", "probabilities within", ""),
+        )
+        if isinstance(figures.get(name), int | float)
+    ]
+    return f"yes, against the FP32 graph on {figures.get('pictures', '?')} pictures: " + ", ".join(shown)
+
+
+def shown(path: Path) -> str:
+    """Relative to where the user stands, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
