@@ -206,7 +206,7 @@ def _unreadable(text: str) -> UnknownModel:
 
 def _comparable(text: str) -> str:
     """People write `yolo_v8-n`, `yolov8n.pt` or `yolo 11 n pose`: what matters is letters and digits."""
-    return re.sub(r"[^a-z0-9]", "", text.strip().lower().removesuffix(".pt"))
+    return re.sub(r"[^a-z0-9]", "", text.lower().removesuffix(".pt"))
 
 
 def _spellings() -> dict[str, str]:

@@ -51,18 +51,26 @@ def complete(merged: Layer, bundled_dir: Path) -> dict[str, Any]:
     `bundled_dir` holds the demo models' folder.
     """
     values = dict(merged)
-    stem = _stem(values.get(WEIGHTS)) or _stem(values.get(ENGINE))
-    if values.get(BASE) is None and (stem is None or BASE not in values):
-        read = DEFAULT_MODEL if stem is None else _parse(stem)
-        values[BASE] = None if read is None else str(read)
+    if values.get(BASE) is None and _text(values.get(WEIGHTS)) is None:
+        values[BASE] = _name_in_engine(values)
+    # Weights of one's own may have any name: `yolo11n.pt` does not say that they are an official model's.
+    values.setdefault(BASE, None)
     name = _parse(values[BASE])
     folder = Path(_text(values.get(MODELS_DIR)) or "models")
     if WEIGHTS not in values:
         values[WEIGHTS] = str(_weights_path(name, values.get(ENGINE), folder, bundled_dir))
     if ENGINE not in values:
         values[ENGINE] = str(folder / f"{_stem(values[WEIGHTS]) or 'model'}.engine")
-    values.setdefault(INPUT_SIZE, _usual_size(name))
+    values.setdefault(INPUT_SIZE, _usual_size(_named(values)))
     return values
+
+
+def _name_in_engine(values: Layer) -> str | None:
+    stem = _stem(values.get(ENGINE))
+    if stem is None:
+        return DEFAULT_MODEL
+    name = None if BASE in values else _parse(stem)
+    return None if name is None else str(name)
 
 
 def _weights_path(name: ModelName | None, engine: Any, folder: Path, bundled_dir: Path) -> Path:

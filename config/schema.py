@@ -150,7 +150,7 @@ class ModelSource(Section):
         "demo-pose",
         "The model, by its official name; none for weights with a name of their own.",
         "a name such as yolo11n-pose, or null for weights of your own (pt_model_path)",
-        shown="read from the file names given, else `demo-pose`",
+        shown="null if pt_model_path is given, else as model_path is named, else `demo-pose`",
     )
     pt_model_path: _WeightsPath = _setting(
         "models/demo/demo-pose.pt",
@@ -193,7 +193,7 @@ class Yolo(Section):
         (320, 320),
         "Height and width of the model's input.",
         f"[height, width], both multiples of {STRIDE} from {STRIDE} to {MAX_SIDE}",
-        shown="what the model was trained at: 640×640, demo 320×320, -obb 1024×1024, -cls 224×224",
+        shown="what a model of that name was trained at: 640×640, demo 320×320, -obb 1024×1024, -cls 224×224",
     )
     backend: Annotated[Backend | Literal["auto"], _any_case(str.lower)] = _setting(
         "auto",

@@ -62,13 +62,13 @@ def model(*layers: dict[str, Any]) -> tuple[Any, ...]:
         pytest.param({WEIGHTS: "w/mine.pt"}, (None, "w/mine.pt", "models/mine.engine", (640, 640)), id="own-weights"),
         pytest.param(
             {WEIGHTS: "w/yolo11s-cls.pt"},
-            ("yolo11s-cls", "w/yolo11s-cls.pt", "models/yolo11s-cls.engine", (224, 224)),
-            id="weights-with-an-official-name",
+            (None, "w/yolo11s-cls.pt", "models/yolo11s-cls.engine", (224, 224)),
+            id="weights-with-an-official-name-are-held-to-nothing",
         ),
         pytest.param(
-            {WEIGHTS: "w/yolo11s.pt", BASE: None},
-            (None, "w/yolo11s.pt", "models/yolo11s.engine", (640, 640)),
-            id="weights-that-only-look-official",
+            {ENGINE: "e/yolov8s.engine", BASE: None},
+            (None, "e/yolov8s.pt", "e/yolov8s.engine", (640, 640)),
+            id="engine-that-only-looks-official",
         ),
         pytest.param(
             {WEIGHTS: "w/mine.pt", BASE: "yolo11n-pose"},
@@ -106,6 +106,9 @@ def test_another_model_takes_its_own_paths_along() -> None:
     assert model(SHIPPED, {BASE: "demo-pose"}) == model({BASE: "demo-pose"})
     assert model(SHIPPED, {WEIGHTS: "/w/mine.pt"}) == model({WEIGHTS: "/w/mine.pt"})
     assert model(SHIPPED, {BASE: "yolo11n-cls"})[3] == (224, 224)
+    assert model({ENGINE: "e/yolov8s.engine"}, {BASE: "yolo11n"}) == model({BASE: "yolo11n"})
+    assert model({ENGINE: "e/prod.engine", WEIGHTS: "mine.pt"}, {BASE: "yolo11n"}) == model({BASE: "yolo11n"})
+    assert model({ENGINE: "e/prod.engine", BASE: "garbage"}, {BASE: "yolo11n"}) == model({BASE: "yolo11n"})
 
 
 @pytest.mark.parametrize("again", ["yolo11n-pose", "yolov11n-pose", "YOLO11N-POSE"])

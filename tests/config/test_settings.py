@@ -136,6 +136,8 @@ def test_the_variable_names_another_yaml(monkeypatch: pytest.MonkeyPatch, write:
     assert load_settings().vision.yolo.iou == 0.1
     monkeypatch.setenv("JETSMITH_CONFIG", "config/demo.yaml")  # relative to the project root
     assert load_settings().vision.yolo.model_source.base_model == "demo-pose"
+    monkeypatch.setenv("JETSMITH_CONFIG", "")  # as Docker Compose passes one that is not set
+    assert load_settings().vision.yolo.model_source.base_model == "yolo11n-pose"
 
 
 def test_the_flag_wins_over_the_variable(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
