@@ -20,7 +20,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # FAT, exFAT, some netwo
 
 
 def points_at(alias: Path, engine: Path) -> bool:
-    return alias.is_symlink() and os.path.realpath(alias) == os.path.realpath(engine)
+    return os.path.realpath(alias) == os.path.realpath(engine) and os.path.lexists(engine)
 
 
 def refuse_foreign(alias: Path, root: Path) -> None:

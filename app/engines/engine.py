@@ -92,9 +92,9 @@ def read_manifest(path: Path) -> Manifest:
         EngineStale: a newer jetsmith wrote it.
         StoreError: it may not be read.
     """
-    if regular_size(path) is None:
-        damaged(path.name, "there is no such manifest beside the engine")
     with store_errors(path, "read"):
+        if regular_size(path) is None:
+            damaged(path.name, "there is no such manifest beside the engine")
         data = read_capped(path, MAX_BYTES)
     manifest = Manifest.from_json(data, path.name)
     identity = manifest.identity

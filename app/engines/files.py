@@ -52,8 +52,8 @@ def _no_permission(path: Path, message: str) -> StoreError:
 
 
 def _existing(path: Path) -> Path:
-    """The path itself, else the nearest folder above it that is there."""
-    return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+    """The path itself, else the nearest folder above it that is there, and that we may see (`Path.exists` raises)."""
+    return next((place for place in (path, *path.parents) if os.path.exists(place)), Path("/"))  # noqa: PTH110
 
 
 def sha256_of(path: Path) -> str:

@@ -127,6 +127,7 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
             parse_float=_finite,
             object_pairs_hook=_without_duplicates,
         )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # "\\ud800" is JSON, but no text that can be shown
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         raise EngineDamaged(f"{where} cannot be used: it is no manifest ({reason}).", hint=_REBUILD) from error

@@ -3,7 +3,8 @@ The store: models/engines/<device>/<model>-<precision>-<key>.engine, a manifest 
 
 How it stays whole whatever is killed:
 - An engine is made in a workspace inside the store, synced, and moved in by renames: first the engine, then its
-  manifest. A kill between the two leaves an engine without a manifest, which nobody takes for good and `sweep` removes.
+  manifest. A kill between the two leaves an engine without a manifest, or with an older one whose digest differs:
+  nobody takes either for good, and the next build replaces it.
 - An alias is a relative symbolic link, replaced in one step, after both files.
 - One lock per identity is held while an engine is built (minutes); one lock of the store while files are moved or
   removed (milliseconds). Reading takes no lock and writes nothing, so `infer` runs on a read-only store.
