@@ -10,7 +10,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from app.errors import SettingsError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 16  # a settings file has a hundred lines; the parser takes a second for this much
 _MAX_DEPTH = 20
 _TAG = "tag:yaml.org,2002:"
 _TYPED = {f"{_TAG}{kind}" for kind in ("int", "float", "bool", "null")}

@@ -78,7 +78,7 @@ def _input_size(value: Any) -> tuple[int, int]:
 def _class(value: Any) -> int | str:
     if isinstance(value, str) and value.strip() and value.isprintable():
         text = value.strip()
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+        return int(text) if text.isascii() and text.isdigit() else text
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r:.40} is neither a class number nor a class name")
     return value

@@ -46,6 +46,7 @@ NOT_SETTINGS = frozenset(
     }
 )
 _LONGEST_VALUE = 80
+_MOST_TOLD = 20
 
 
 @lru_cache(maxsize=8)
@@ -135,6 +136,8 @@ class _Places:
 def _flatten(values: Mapping[str, Any], prefix: str, places: _Places, layer: _Layer, problems: list[str]) -> None:
     for name, value in values.items():
         key = prefix + name
+        if len(problems) >= _MOST_TOLD:  # some other program's file
+            return
         if "." not in name and key in leaves():
             layer.add(key, value, places[key])
         elif "." in name or key not in sections():
@@ -250,4 +253,5 @@ def _error(problems: list[str]) -> SettingsError:
     if len(problems) == 1:
         return SettingsError(problems[0], hint=hint)
     listed = "".join(f"\n  {problem}" for problem in problems)
-    return SettingsError(f"{len(problems)} settings are wrong:{listed}", hint=hint.replace("it", "them", 1))
+    more = " or more" if len(problems) >= _MOST_TOLD else ""
+    return SettingsError(f"{len(problems)}{more} settings are wrong:{listed}", hint=hint.replace("it", "them", 1))

@@ -472,6 +472,12 @@ def test_all_mistakes_are_told_at_once(write: Write, monkeypatch: pytest.MonkeyP
         assert part in message
 
 
+def test_the_file_of_another_program_is_not_told_key_by_key(write: Write) -> None:
+    lines = message_of(write("".join(f"key_{number}: 1\n" for number in range(5000)))).splitlines()
+    assert lines[0] == "20 or more settings are wrong:"
+    assert len(lines) == 21
+
+
 def test_a_mistake_that_another_place_overrides_is_none(write: Write) -> None:
     assert load_settings(write(yolo(iou=2)), {"vision.yolo.iou": 0.5}).vision.yolo.iou == 0.5
 

@@ -113,7 +113,7 @@ def test_size_limit_is_exact(tmp_path: Path) -> None:
     path.write_bytes(b"a: 1\n#".ljust(MAX_BYTES, b"x"))
     assert read_yaml(path).values == {"a": 1}
     path.write_bytes(b"a: 1\n#".ljust(MAX_BYTES + 1, b"x"))
-    with pytest.raises(SettingsError, match="larger than 1024 KiB"):
+    with pytest.raises(SettingsError, match="larger than 64 KiB"):
         read_yaml(path)
 
 
