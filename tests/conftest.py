@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline for one example: a busy machine is slow now and then. pytest-timeout ends what hangs.
+settings.register_profile("jetsmith", deadline=None)
+settings.load_profile("jetsmith")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 

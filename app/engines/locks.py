@@ -51,9 +51,12 @@ def hold(path: Path, waiting: Waiting | None = None, timeout_s: float | None = N
     try:
         yield
     finally:
-        if _is_at(descriptor, path):
-            path.unlink()
-        os.close(descriptor)
+        try:
+            with store_errors(path, "release"):
+                if _is_at(descriptor, path):
+                    path.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def is_free(path: Path) -> bool:

@@ -31,6 +31,7 @@ from app.errors import EngineDamaged, EngineNotFound, EngineStale, StoreError
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9.-]{0,59}")
 _SETTLE_S = 0.05
+_STUCK_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ class EngineStore:
     # --- inside ---
 
     def _changing(self) -> AbstractContextManager[None]:
-        """Held while files are moved or removed: milliseconds."""
-        return hold(self.root / upkeep.LOCKS / "store.lock")
+        """Held while files are moved or removed: milliseconds, so a minute's wait means that its holder is stuck."""
+        return hold(self.root / upkeep.LOCKS / "store.lock", timeout_s=_STUCK_S)
 
     def _remove(self, removals: Iterable[Removal]) -> list[Removal]:
         own = self.root / upkeep.LOCKS / "store.lock"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.engines.header import MAX_HEADER_BYTES, read_header, write_header
@@ -87,10 +87,11 @@ def test_any_bytes_are_read_without_a_crash(data: bytes) -> None:
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), _json), st.binary())
 def test_any_header_comes_back(header: dict[str, Any], plan: bytes) -> None:
     data = write_header(header) + plan

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from app.engines import store as store_module
 from app.engines.locks import Holder, hold, is_free, remove_if_free
+from app.engines.store import EngineStore
 from app.errors import StoreError
 
 HOLD = """
 import sys, time
 from pathlib import Path
+from app.engines import store as store_module
 from app.engines.locks import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
@@ -102,3 +105,13 @@ def test_only_a_free_lock_file_is_removed(path: Path) -> None:
     assert not path.exists()
     assert not is_free(path)
     assert not remove_if_free(path)
+
+
+def test_a_store_whose_holder_is_stuck_says_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_STUCK_S", 0.2)
+    store = EngineStore(tmp_path / "engines")
+    with holding_process(store.root / ".locks" / "store.lock") as child:
+        with pytest.raises(StoreError, match=f"locked by process {child.pid}") as caught:
+            store.preflight(tmp_path / "a.engine")
+        assert "end it" in caught.value.hint
+        child.kill()
