@@ -47,7 +47,7 @@ def _absolute(value: Any) -> Path:
 def _file(*endings: str) -> Callable[[Any], Path]:
     def check(value: Any) -> Path:
         path = _absolute(value)
-        if not any(path.name.lower().endswith(end) and path.name != end for end in endings):
+        if not any(path.name.endswith(end) and path.name != end for end in endings):
             raise ValueError
         return path
 

@@ -168,6 +168,7 @@ def test_only_demo_weights_are_bundled() -> None:
         pytest.param("yolo11n-pose", Task.POSE, "yolov8n-pose.yaml", "yolov8n-pose.yaml", id="family"),
         pytest.param("yolo11n-pose", Task.POSE, "yolo11-pose.yaml", None, id="no-size"),
         pytest.param("yolo11n-pose", Task.POSE, "/a/b/yolov8-pose.yaml", "yolov8-pose.yaml", id="path"),
+        pytest.param("yolo11n-pose", Task.POSE, "YOLOv8n-Pose.yml", "YOLOv8n-Pose.yml", id="any-case"),
         pytest.param("yolo11n", Task.DETECT, "my-yolov8.yaml", None, id="own-file-name"),
         pytest.param("yolo11n", Task.DETECT, "yolov8-rtdetr.yaml", None, id="rtdetr-is-no-yolo"),
         pytest.param("yolo11n", Task.DETECT, "yolov6n.yaml", "yolov6n.yaml", id="family-without-weights"),

@@ -220,6 +220,7 @@ def test_a_variable_in_lower_case_is_read(monkeypatch: pytest.MonkeyPatch) -> No
     ("name", "meant"),
     [
         ("JETSMITH_VISION__YOLO__IOUU", "JETSMITH_VISION__YOLO__IOU"),
+        ("jetsmith_vision__yolo__iuo", "JETSMITH_VISION__YOLO__IOU"),
         ("JETSMITH_VISION_YOLO_IOU", "JETSMITH_VISION__YOLO__IOU"),
         ("JETSMITH_BATCH_SIZE", f"JETSMITH_VISION__YOLO__{ENGINE}__BATCH_SIZE"),
         ("JETSMITH_CONFG", "JETSMITH_CONFIG"),
@@ -297,6 +298,11 @@ def test_sizes_at_the_limits_are_taken(write: Write) -> None:
     assert load_settings(write(yolo(input_size=[32, 8192]))).vision.yolo.input_size == (32, 8192)
 
 
+@pytest.mark.parametrize("value", [1, 30000])
+def test_counts_at_the_limits_are_taken(value: int, write: Write) -> None:
+    assert load_settings(write(yolo(max_detections=value))).vision.yolo.max_detections == value
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_fractions_at_the_limits_are_taken(value: int, write: Write) -> None:
     model = load_settings(write(yolo(iou=value, confidence=value))).vision.yolo
@@ -349,9 +355,11 @@ WRONG = [
     pytest.param("classes", [-1], "-1 is neither", id="class-negative"),
     pytest.param("classes", [True], "True is neither", id="class-bool"),
     pytest.param("classes", [1.5], "1.5 is neither", id="class-float"),
+    pytest.param("classes", ["9" * 5000], "4300", id="class-of-5000-digits"),
     pytest.param("classes", [" "], "neither a class number", id="class-blank"),
     pytest.param("model_path", "models/x.pt", ".engine, .rtx, .ort.onnx", id="engine-over-weights"),
     pytest.param("model_path", "models/.engine", ".engine", id="ending-only"),
+    pytest.param("model_path", "models/x.ENGINE", ".engine", id="ending-in-capitals"),
     pytest.param("model_path", "", ".engine", id="empty-path"),
     pytest.param("model_path", "a\x07.engine", "control characters", id="control-character"),
     pytest.param("model_path", "~nobody-of-this-name/x.engine", "home directory", id="unknown-home"),
