@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _WIDTH_IN_A_LOG = 120
 _CONFIDENCES_SHOWN = 6
+_PROBABILITY_SHOWN = 0.005  # less would read 0.00
 
 
 class Sink(Protocol):
@@ -109,14 +110,13 @@ def _summary(result: Result, names: Mapping[int, str]) -> str:
     confidences: dict[int, list[float]] = defaultdict(list)
     if result.probs is not None:
         for class_id in top_classes(result.probs):
-            confidences[class_id].append(float(result.probs[class_id]))
+            if result.probs[class_id] >= _PROBABILITY_SHOWN:
+                confidences[class_id].append(float(result.probs[class_id]))
     elif result.detections is not None:
         pairs = zip(result.detections.class_id.tolist(), result.detections.confidence.tolist(), strict=True)
         for class_id, confidence in pairs:
             confidences[class_id].append(confidence)
-    parts = [
-        f"{printable(name_of(class_id, names))} {_listed(found)}" for class_id, found in confidences.items()
-    ]
+    parts = [f"{printable(name_of(class_id, names))} {_listed(found)}" for class_id, found in confidences.items()]
     return " · ".join(parts) or "nothing"
 
 

@@ -116,8 +116,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _pillow_size(data: bytes) -> tuple[int, int] | None:
+    import logging
+
     from PIL import Image
 
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs of a damaged file, our error says
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs, and of odd metadata; the limit here is our own

@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from app.errors import SourceError
 from app.infer.sources import Failure, Frame
 from app.metadata import ModelMetadata
+from app.progress import SilentReporter
 from app.types import Detections, Image, Mask, Result, Speed, Task
 
 NAMES = {0: "person", 1: "bicycle", 2: "Größe"}
@@ -29,17 +30,11 @@ class FakeModel:
         return [self._answer(image) for image in images]
 
 
-class ListReporter:
-    """Keeps what it is told."""
+class ListReporter(SilentReporter):
+    """Keeps what it is warned of."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
-
-    def phase(self, name: str, total: float | None = None, unit: str = "") -> Any:
-        raise AssertionError("a run shows no phases")
-
-    def note(self, message: str) -> None:
-        return None
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)

@@ -86,7 +86,7 @@ def test_a_truncated_file_is_refused_and_not_filled_with_grey(format_: str, kept
         ),
     ],
 )
-def test_odd_pictures_decode_right(data: bytes, expected: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_odd_pictures_decode_right(data: bytes, expected: np.ndarray) -> None:
     image = decode_picture(data)
 
     assert image.shape == expected.shape
