@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""Print parameters and multiply-adds of each size of a YOLO family, counted on the networks themselves: README's table."""
+"""Print parameters and operations of each size of a YOLO family, counted on the networks: the README's table."""
 
 import argparse
 import contextlib
 import io
 
-SIZES = {"yolov8": "nsmlx", "yolov9": "tsmce", "yolov10": "nsmblx", "yolo11": "nsmlx", "yolo12": "nsmlx", "yolo26": "nsmlx"}
+SIZES = {
+    "yolov8": "nsmlx",
+    "yolov9": "tsmce",
+    "yolov10": "nsmblx",
+    "yolo11": "nsmlx",
+    "yolo12": "nsmlx",
+    "yolo26": "nsmlx",
+}
 
 
 def count(name: str) -> tuple[float, float]:

@@ -1,0 +1,54 @@
+"""A device loses power at any moment: whatever was cut off, the next `convert` ends in one good engine."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command import SCENES, Jetsmith
+
+MODEL = ("--model", "demo-cls", "--imgsz", "64", "64")
+ROUNDS = 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_kills(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
+    started = time.monotonic()
+    jetsmith("convert", *MODEL)
+    whole = time.monotonic() - started
+    moments = random.Random(20261122)
+    finished = 0
+    for _ in range(ROUNDS):
+        process = jetsmith.start("convert", *MODEL, "--force-convert")
+        try:
+            process.communicate(timeout=moments.uniform(0, 1.1 * whole))
+            finished += 1
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+    assert finished < ROUNDS / 2, "most were to be killed"
+    jetsmith("convert", *MODEL)
+    assert jetsmith.litter() == []
+    assert len(jetsmith.engines()) == 1
+    jetsmith("infer", "--model", "demo-cls", SCENES / "cls")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_first_build_that_is_killed_is_simply_done_again(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "home").mkdir()
+    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
+    process = jetsmith.start("convert", *MODEL)
+    time.sleep(random.Random(seed).uniform(0.1, 8))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert jetsmith("convert", *MODEL).returncode == 0
+    assert jetsmith.litter() == []
+    assert len(jetsmith.engines()) == 1
