@@ -85,14 +85,14 @@ def workspace_bytes(wanted_gb: float | None, device: Device) -> int | None:
 
 def _capabilities(trt: Any, wanted: list[str] | None, gpu: Gpu | None) -> tuple[str, ...]:
     """What TensorRT for RTX builds for: never "the current GPU", so that a machine without one can build too."""
-    if not hasattr(trt, "ComputeCapability"):
+    known = compat.capabilities(trt)
+    if not known:
         return ()
     if wanted is None and gpu is not None:
         reason = compat.unsupported_gpu(trt, gpu)
         if reason:
             raise BuildFailed(reason, hint="Take another backend: --backend tensorrt or onnxruntime.")
         return (compat.capability_name(gpu.compute_capability),)
-    known = compat.capabilities(trt)
     unknown = [name for name in wanted or () if name not in known]
     if unknown:
         raise BuildFailed(
@@ -126,9 +126,10 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Any:
 
 def _network_flags(trt: Any) -> int:
     """Bits by name: their numbers changed between releases, and so did what must be asked for."""
-    flags = trt.NetworkDefinitionCreationFlag
-    names = ("STRONGLY_TYPED",) if has_strong_types(trt) else ("EXPLICIT_BATCH",)
-    return sum(1 << int(getattr(flags, name)) for name in names if hasattr(flags, name))
+    creation = trt.NetworkDefinitionCreationFlag
+    if hasattr(creation, "STRONGLY_TYPED"):
+        return 1 << int(creation.STRONGLY_TYPED)
+    return 1 << int(creation.EXPLICIT_BATCH) if hasattr(creation, "EXPLICIT_BATCH") else 0
 
 
 def _config(trt: Any, builder: Any, plan: Plan) -> Any:
@@ -138,10 +139,10 @@ def _config(trt: Any, builder: Any, plan: Plan) -> Any:
     config.clear_flag(trt.BuilderFlag.TF32)
     if plan.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_bytes)
-    if plan.capabilities and hasattr(config, "set_compute_capability"):
+    if hasattr(config, "num_compute_capabilities") and hasattr(config, "set_compute_capability"):
         config.num_compute_capabilities = len(plan.capabilities)
         for index, name in enumerate(plan.capabilities):
-            config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
+            config.set_compute_capability(compat.capability(trt, name), index)
     return config
 
 
@@ -157,7 +158,10 @@ def _parse_failure(parser: Any, graph: Path) -> BuildFailed:
 def _parser_error(error: Any, graph: Path) -> str:
     name, operator = _node(error, graph)
     where = f"node {name or error.node()!r}" + (f" ({operator})" if operator else "")
-    return f"{where}: {error.desc().strip()} [{Path(error.file()).name}:{error.line()}]"
+    reason = error.desc().strip()
+    if reason in ("", "false"):  # a bare assertion of the parser; its code says more
+        reason = error.code().name.replace("_", " ").lower()
+    return f"{where}: {reason} [{Path(error.file()).name}:{error.line()}]"
 
 
 def _node(error: Any, graph: Path) -> tuple[str, str]:

@@ -111,11 +111,13 @@ def set_weak_types(trt: Any, network: Any, config: Any, kept: Iterable[str]) -> 
     pinned = frozenset(kept)
     for index in range(network.num_layers):
         layer = network.get_layer(index)
-        if layer.name in pinned and hasattr(layer, "precision"):
+        if layer.name in pinned:
             _pin_to_fp32(trt, layer)
 
 
 def _pin_to_fp32(trt: Any, layer: Any) -> None:
+    if not hasattr(layer, "precision") or not hasattr(layer, "set_output_type"):
+        return
     outputs = [index for index in range(layer.num_outputs) if layer.get_output(index).dtype == trt.DataType.FLOAT]
     if outputs:  # indices and shapes are integers, which no constraint may turn into floats
         layer.precision = trt.DataType.FLOAT

@@ -77,10 +77,10 @@ def _is_installed(package: str) -> bool:
 
 def unsupported_gpu(trt: Any, gpu: Gpu) -> str | None:
     """Why `gpu` is none that this library knows. Only TensorRT for RTX lists the GPUs that it serves."""
-    if not hasattr(trt, "ComputeCapability") or capability_name(gpu.compute_capability) in capabilities(trt):
+    served = capabilities(trt)
+    if not served or capability_name(gpu.compute_capability) in served:
         return None
-    served = ", ".join(capabilities(trt))
-    return f"TensorRT for RTX does not serve {gpu.name} (SM {gpu.compute_capability}), only {served}"
+    return f"TensorRT for RTX does not serve {gpu.name} (SM {gpu.compute_capability}), only {', '.join(served)}"
 
 
 def capability_name(compute_capability: str) -> str:
@@ -89,8 +89,15 @@ def capability_name(compute_capability: str) -> str:
 
 
 def capabilities(trt: Any) -> tuple[str, ...]:
-    """The compute capabilities that TensorRT for RTX builds for: "SM75", …"""
+    """The compute capabilities that TensorRT for RTX builds for: "SM75", …; TensorRT itself names none."""
+    if not hasattr(trt, "ComputeCapability"):
+        return ()
     return tuple(name for name in dir(trt.ComputeCapability) if name.startswith("SM"))
+
+
+def capability(trt: Any, name: str) -> Any:
+    """The library's own member for "SM86"."""
+    return vars(trt.ComputeCapability)[name] if hasattr(trt, "ComputeCapability") else None
 
 
 def version(backend: Backend) -> str:
