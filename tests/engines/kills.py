@@ -68,41 +68,52 @@ def die_at(step: int, root: str) -> None:
     sys.addaudithook(hook)
 
 
-def kill_at_each_step(store: EngineStore, wanted: Identity) -> int:
-    step = 0
-    while True:
-        step += 1
+def killed_publishing(step: int, store: EngineStore, wanted: Identity) -> bool:
+    """False if it was through before its n-th step."""
 
-        def work(step: int = step) -> None:
-            die_at(step, str(store.root.parent))
-            publish(store, wanted, content=f"plan {step}".encode())
+    def work() -> None:
+        die_at(step, str(store.root.parent))
+        publish(store, wanted, content=f"plan {step}".encode())
 
-        _, status = os.waitpid(forked(work), 0)
-        prove_whole(store, wanted)
-        if not os.WIFSIGNALED(status):
-            return step - 1
+    _, status = os.waitpid(forked(work), 0)
+    return os.WIFSIGNALED(status)
+
+
+def first_build(root: Path, step: int) -> bool:
+    store = EngineStore(root / f"first{step}" / "engines")
+    killed = killed_publishing(step, store, identity())
+    prove_whole(store, identity())
+    return killed
+
+
+def forced_build(root: Path, step: int) -> bool:
+    store = EngineStore(root / "forced" / "engines")
+    publish(store)
+    killed = killed_publishing(step, store, identity())
+    assert default_alias(store).is_symlink()
+    prove_whole(store, identity())
+    return killed
+
+
+def build_after_a_change(root: Path, step: int) -> bool:
+    store = EngineStore(root / "changed" / "engines")
+    old, new = publish(store), identity(precision="INT8")
+    store.prune(store.plan_prune())
+    killed = killed_publishing(step, store, new)
+    leads_to = store.resolve_alias(default_alias(store))  # whatever the moment, to a whole engine
+    assert leads_to == old or leads_to.identity == new
+    prove_whole(store, new)
+    return killed
 
 
 def each(root: Path) -> int:
     killed = 0
-    # Every step of a first build (the store is emptied before each) …
-    for step in range(1, 200):
-        store = EngineStore(root / f"first{step}" / "engines")
-
-        def work(step: int = step, store: EngineStore = store) -> None:
-            die_at(step, str(store.root.parent))
-            publish(store)
-
-        _, status = os.waitpid(forked(work), 0)
-        prove_whole(store, identity())
-        if not os.WIFSIGNALED(status):
-            break
-        killed += 1
-    # … of a forced build over the same identity, and of one that follows a changed setting.
-    store = EngineStore(root / "again" / "engines")
-    publish(store)
-    killed += kill_at_each_step(store, identity())
-    return killed + kill_at_each_step(store, identity(precision="INT8"))
+    for scene in (first_build, forced_build, build_after_a_change):
+        step = 1
+        while scene(root, step):
+            step += 1
+        killed += step - 1
+    return killed
 
 
 def at_random(root: Path, count: int) -> int:
