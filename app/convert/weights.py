@@ -60,6 +60,11 @@ def resolve_weights(request: WeightsRequest, reporter: Reporter, patience: Patie
 
 
 def _bundled(path: Path) -> Weights:
+    if not path.exists():
+        raise WeightsError(
+            f"{path}, which ships with jetsmith, is not there",
+            hint="The installation is not whole: restore the file with `git checkout models/demo`, or install anew.",
+        )
     require_checkpoint(path)
     return Weights(path, sha256_of(path), "bundled")
 
@@ -72,7 +77,7 @@ def _local(request: WeightsRequest) -> Weights:
 
 
 def _downloaded(request: WeightsRequest, reporter: Reporter, patience: Patience) -> Weights:
-    if request.model is None:
+    if request.model is None or request.model.is_demo:  # demo weights are published nowhere
         raise WeightsError(
             f"There is no weights file at {request.path}",
             hint="Put your .pt file there, or set base_model to the name of a model to download.",

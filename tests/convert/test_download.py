@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import pytest
 
 from app.catalog import parse_model_name
@@ -344,6 +346,44 @@ def test_a_missing_ca_file_is_a_clear_error(ask: Ask, monkeypatch: pytest.Monkey
     assert "SSL_CERT_FILE" in caught.value.hint
 
 
+def _certificate_error() -> httpx.ConnectError:
+    try:
+        try:
+            raise ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+        except ssl.SSLError as error:
+            raise httpx.ConnectError("certificate verify failed") from error
+    except httpx.ConnectError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "ours", "words"),
+    [
+        pytest.param(httpx.UnsupportedProtocol("no"), DownloadFailed, "cannot be fetched", id="protocol"),
+        pytest.param(httpx.LocalProtocolError("no"), DownloadFailed, "cannot be fetched", id="local-protocol"),
+        pytest.param(httpx.TooManyRedirects("no"), DownloadFailed, "cannot be fetched", id="redirects"),
+        pytest.param(httpx.InvalidURL("no"), DownloadFailed, "cannot be fetched", id="url"),
+        pytest.param(_certificate_error(), DownloadFailed, "certificate is not trusted", id="certificate"),
+        pytest.param(httpx.ConnectTimeout("no"), connection.Broken, "ConnectTimeout", id="connect-timeout"),
+        pytest.param(httpx.ReadTimeout("no"), connection.Broken, "ReadTimeout", id="read-timeout"),
+        pytest.param(httpx.ConnectError("refused"), connection.Broken, "refused", id="connect"),
+        pytest.param(httpx.ReadError(""), connection.Broken, "ReadError", id="read-without-words"),
+        pytest.param(httpx.RemoteProtocolError("closed"), connection.Broken, "closed", id="remote-protocol"),
+        pytest.param(httpx.ProxyError("407 at http://me:pw@p"), connection.Broken, "407 at http://p", id="proxy"),
+    ],
+)
+def test_errors_of_the_http_library_end_in_one_place(error: Exception, ours: type[Exception], words: str) -> None:
+    address = connection.parse_address("https://host/x.pt")
+    with pytest.raises(ours, match=words), connection._http_errors_as_ours(address):
+        raise error
+
+
+def test_a_proxy_from_the_environment_is_used(ask: Ask, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/release"))
+    assert fetch(ask(url="http://weights.invalid/all")).sha256 == sha256(CONTENT)
+    assert server.paths == ["http://weights.invalid/all/yolo11m.pt"]
+
+
 # Redirects
 
 
@@ -368,8 +408,6 @@ def test_endless_redirects_end(ask: Ask, server: FileServer) -> None:
 
 
 def test_an_encrypted_download_never_goes_on_in_the_clear() -> None:
-    import httpx
-
     guard = connection._SchemeGuard()
     guard.check(httpx.Request("GET", "https://host/a"))
     guard.check(httpx.Request("GET", "https://other/b"))
@@ -700,4 +738,15 @@ def test_demo_weights_ship_with_the_project(ask: Ask, server: FileServer, tmp_pa
     for force in (False, True):
         request = ask(model=parse_model_name("demo-pose"), bundled=bundled, force_download=force)
         assert fetch(request) == Weights(bundled, sha256(CONTENT), "bundled")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("bundled", [True, False])
+def test_demo_weights_that_are_missing_are_never_downloaded(
+    ask: Ask, server: FileServer, tmp_path: Path, bundled: bool
+) -> None:
+    request = ask(model=parse_model_name("demo-pose"), bundled=tmp_path / "gone.pt" if bundled else None)
+    with pytest.raises(WeightsError) as caught:
+        fetch(request)
+    assert caught.value.hint
     assert server.requests == []
