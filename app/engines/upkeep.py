@@ -11,6 +11,7 @@ from app.engines.engine import STORED_NAME, Engine, manifest_path, read_engine, 
 from app.engines.files import STAGED_SUFFIX, inside, regular_size
 from app.engines.locks import is_free, remove_if_free
 from app.errors import EngineDamaged, EngineStale
+from app.types import Backend
 
 WORK, LOCKS = ".work", ".locks"
 GUARD = ".guard"
@@ -47,7 +48,7 @@ def entries(root: Path) -> list[Entry]:
 
 
 def litter(root: Path) -> list[Removal]:
-    """What killed processes left: workspaces, halves of engines that nothing points to, lock files, dead notes."""
+    """What killed processes left: workspaces, halves of engines that nothing points to, lock files."""
     return [
         *(_removal((path,), "left by a process that was killed") for path in _dead_workspaces(root)),
         *(
@@ -100,15 +101,16 @@ def _entry(manifest: Path, links: dict[Path, list[Path]]) -> Entry:
         engine = read_engine(manifest)
     except (EngineDamaged, EngineStale) as error:
         problem = error.message
-    path = engine.path if engine else _engine_beside(manifest)
+    path = engine.path if engine else _engine_beside(manifest, links)
     size = (regular_size(path) or 0) + (regular_size(manifest) or 0)
     return Entry(path, size, engine, problem, tuple(sorted(links.get(Path(os.path.realpath(path)), ()))))
 
 
-def _engine_beside(manifest: Path) -> Path:
-    """The engine file of a manifest that cannot be read: by its name."""
-    beside = (path for path in manifest.parent.glob(f"{manifest.stem}.*") if path != manifest)
-    return next((path for path in beside if split_name(path.name)[1]), manifest)
+def _engine_beside(manifest: Path, links: dict[Path, list[Path]]) -> Path:
+    """The engine of a manifest that cannot be used: what lies beside it, or what a link still expects there."""
+    possible = [manifest.with_name(manifest.stem + backend.suffix) for backend in Backend]
+    expected = (path for path in possible if os.path.lexists(path) or Path(os.path.realpath(path)) in links)
+    return next(expected, manifest)
 
 
 def _parts(entry: Entry) -> tuple[Path, ...]:

@@ -91,6 +91,14 @@ def test_a_damaged_engine_that_an_alias_points_to_is_kept(store: EngineStore) ->
     assert engine.path.exists()
 
 
+def test_what_is_left_of_an_engine_that_an_alias_points_to_is_kept(store: EngineStore) -> None:
+    engine = publish(store)
+    engine.path.unlink()
+    assert store.plan_prune() == store.sweep() == []
+    assert [(entry.path, entry.aliases) for entry in store.engines()] == [(engine.path, (default_alias(store),))]
+    assert "is gone" in store.engines()[0].problem
+
+
 def test_what_a_killed_build_leaves_is_swept_and_what_a_live_one_uses_is_not(store: EngineStore) -> None:
     engine = publish(store)
     clean = everything(store.root.parent)
