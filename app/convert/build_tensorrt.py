@@ -155,23 +155,23 @@ def _parse_failure(parser: Any, graph: Path) -> BuildFailed:
     )
 
 
-def _parser_error(error: Any, graph: Path) -> str:
-    name, operator = _node(error, graph)
-    where = f"node {name or error.node()!r}" + (f" ({operator})" if operator else "")
-    reason = error.desc().strip()
+def _parser_error(parser_error: Any, graph: Path) -> str:
+    name, operator = _node(parser_error, graph)
+    where = f"node {name or parser_error.node()!r}" + (f" ({operator})" if operator else "")
+    reason = parser_error.desc().strip()
     if reason in ("", "false"):  # a bare assertion of the parser; its code says more
-        reason = error.code().name.replace("_", " ").lower()
-    return f"{where}: {reason} [{Path(error.file()).name}:{error.line()}]"
+        reason = parser_error.code().name.replace("_", " ").lower()
+    return f"{where}: {reason} [{Path(parser_error.file()).name}:{parser_error.line()}]"
 
 
-def _node(error: Any, graph: Path) -> tuple[str, str]:
+def _node(parser_error: Any, graph: Path) -> tuple[str, str]:
     """The node's name and operator: from the parser where it tells them, else from the graph."""
-    if hasattr(error, "node_name") and hasattr(error, "node_operator"):
-        return str(error.node_name()), str(error.node_operator())
+    if hasattr(parser_error, "node_name") and hasattr(parser_error, "node_operator"):
+        return str(parser_error.node_name()), str(parser_error.node_operator())
     import onnx
 
     nodes = onnx.load(graph, load_external_data=False).graph.node
-    index = error.node()
+    index = parser_error.node()
     return (nodes[index].name, nodes[index].op_type) if 0 <= index < len(nodes) else ("", "")
 
 

@@ -217,7 +217,7 @@ def test_an_invalid_graph_is_refused_with_its_name(data: bytes, says: str, tmp_p
 
 
 def test_a_missing_graph_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PrecisionFailed, match="absent.onnx"):
+    with pytest.raises(PrecisionFailed, match=r"absent\.onnx"):
         check_graph(tmp_path / "absent.onnx")
 
 
@@ -232,8 +232,8 @@ def _pictures(root: Path) -> list[npt.NDArray[np.float32]]:
     paths = [*sorted((root / "coco8-pose").rglob("*.jpg")), root / "photos/ultralytics_bus.jpg"]
     tensors = []
     for path in paths:
-        picture = cv2.resize(cv2.imread(os.fspath(path)), (320, 320))
-        tensors.append(np.ascontiguousarray(picture[None, ..., ::-1].transpose(0, 3, 1, 2), np.float32) / 255)
+        picture = cv2.resize(cv2.imread(os.fspath(path)), (320, 320))[None, ..., ::-1]
+        tensors.append(np.ascontiguousarray(picture.transpose(0, 3, 1, 2), np.float32) / np.float32(255))
     return tensors
 
 

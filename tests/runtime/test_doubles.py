@@ -1,0 +1,69 @@
+"""The doubles have no member that the real libraries lack."""
+
+import importlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles import tensorrt_double as double
+from tests.doubles.pycuda_double import CudaDouble, DeviceAllocation, Stream
+
+VERSIONS = ("8.6", "10.3", "10.7", "10.13", "10.16", "11.0", "11.1", "11.2", "11.3", "11.4", "rtx-1.7.1")
+
+
+def _members(thing: Any) -> set[str]:
+    return {name for name in vars(thing) if not name.startswith("_")}
+
+
+@pytest.fixture(scope="module")
+def api(shared_data: Callable[[str], Path]) -> dict[str, dict[str, list[str]]]:
+    names: dict[str, dict[str, list[str]]] = json.loads(shared_data("facts/tensorrt_api.json").read_text())
+    return names
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tensorrts_double_shows_only_real_names(
+    version: str, api: dict[str, dict[str, list[str]]], cuda: CudaDouble
+) -> None:
+    real = api[version]
+    module = double.tensorrt_double(cuda)
+    assert _members(module) <= set(real["<module>"])
+    assert _members(double.ICudaEngine) <= set(real["ICudaEngine"])
+    assert _members(double.IExecutionContext) <= set(real["IExecutionContext"])
+    assert _members(vars(module)["Runtime"]) <= set(real["Runtime"])
+    assert _members(double.ILogger) <= set(real["ILogger"])
+    assert {member.name for member in double.Severity} <= set(real["ILogger.Severity"])
+    assert {member.name for member in double.TensorIOMode} <= set(real["TensorIOMode"])
+    later = {"BF16", "INT64"} if version == "8.6" else set()
+    assert {member.name for member in double.DataType} - later <= set(real["DataType"])
+
+
+def test_tensorrts_double_takes_the_arguments_of_the_real_classes() -> None:
+    rtx = pytest.importorskip("tensorrt_rtx")
+    calls = {
+        "IExecutionContext": ("set_tensor_address", "set_input_shape", "execute_async_v3"),
+        "ICudaEngine": ("get_tensor_name", "get_tensor_mode", "get_tensor_shape", "get_tensor_dtype"),
+    }
+    for owner, methods in calls.items():
+        for method in methods:
+            signature = re.search(rf"{method}\(self: [^,)]+(.*)\) ->", getattr(getattr(rtx, owner), method).__doc__)
+            assert signature is not None
+            ours = getattr(getattr(double, owner), method).__code__
+            names = list(ours.co_varnames[1 : ours.co_argcount])
+            assert re.findall(r", (\w+): ", signature[1]) == names, method
+
+
+def test_pycudas_double_shows_only_real_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = pytest.importorskip("pycuda.driver", reason="pycuda is installed only where a GPU is")
+    shown = vars(CudaDouble().modules["pycuda.driver"])
+    ours = {name: value for name, value in shown.items() if not name.startswith("__")}
+    assert set(ours) <= set(dir(driver))
+    for name in ("Context", "Device"):
+        assert _members(ours[name]) <= set(dir(getattr(driver, name)))
+    assert {"handle", "synchronize"} | _members(Stream) - {"queue"} <= set(dir(driver.Stream))
+    assert _members(DeviceAllocation) <= set(dir(driver.DeviceAllocation))
+    assert importlib.import_module("pycuda").__name__ == "pycuda"
