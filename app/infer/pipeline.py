@@ -6,8 +6,6 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Protocol
 
-import numpy as np
-
 from app.infer.sinks import JsonLines, Sink, Table, printable
 from app.infer.sources import Failure, Frame, find_pictures, read_found
 from app.metadata import ModelMetadata
@@ -173,11 +171,16 @@ class _Tally:
 
 
 def _percentile(speeds: Sequence[Speed], percent: float) -> Speed | None:
-    """Stage by stage."""
+    """Stage by stage, between neighbours in proportion, as np.percentile does; that takes 50 ms to load numpy.ma."""
     if not speeds:
         return None
-    table = [[getattr(speed, stage) for stage in _STAGES] for speed in speeds]
-    return Speed(*(float(value) for value in np.percentile(table, percent, axis=0)))
+    at = (len(speeds) - 1) * percent / 100
+    low, share = int(at), at % 1
+    values = []
+    for stage in _STAGES:
+        ordered = sorted(getattr(speed, stage) for speed in speeds)
+        values.append(ordered[low] + share * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]))
+    return Speed(*values)
 
 
 def _count(number: int, noun: str) -> str:

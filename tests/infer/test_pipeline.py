@@ -1,14 +1,16 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.errors import OutputError
 from app.infer.pipeline import End, InferOptions, OutputFormat, Summary, infer, run
 from app.infer.sources import Failure, Frame
-from app.types import Result, Task
+from app.types import Result, Speed, Task
 from tests.infer.doubles import FakeModel, ListReporter, encoded, failure, frame, photo, result_of
 
 
@@ -116,3 +118,16 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_the_first_picture(tmp_p
         infer(InferOptions(("x",), save=tmp_path / "file" / "sub"), model, io.StringIO(), ListReporter())
 
     assert model.batches == []
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    times = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
+    speeds = iter(Speed(time, 2 * time, 0.0) for time in times)
+    model = FakeModel(lambda image: replace(result_of(Task.DETECT), speed_ms=next(speeds)))
+
+    summary = run([frame()] * len(times), model, [], ListReporter())
+
+    for percent, speed in ((50, summary.p50_ms), (95, summary.p95_ms)):
+        assert speed is not None
+        assert speed.preprocess == pytest.approx(np.percentile(times, percent))
+        assert speed.inference == pytest.approx(2 * np.percentile(times, percent))
