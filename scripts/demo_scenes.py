@@ -74,12 +74,8 @@ class Scene:
 class _Placed:
     class_id: int
     colour: npt.NDArray[np.uint8]  # (height, width, 4), BGR times alpha, then alpha
+    solid: BoolArray  # (height, width): where it is more there than not
     points: Points
-
-    @property
-    def solid(self) -> BoolArray:
-        solid: BoolArray = self.colour[..., 3] > 127
-        return solid
 
 
 def draw_scene(task: Task, seed: int, image_hw: tuple[int, int] | None = None) -> Scene:
@@ -89,10 +85,9 @@ def draw_scene(task: Task, seed: int, image_hw: tuple[int, int] | None = None) -
     hw = image_hw or drawn_hw
     ground = _background(rng, hw)
     placed = _arrange(rng, task, hw)
-    picture = ground
     for thing in placed:
-        picture = _lay(picture, thing.colour, max(2, min(hw) // 60))
-    image = _photograph(rng, picture)
+        _lay(ground, thing, max(2, min(hw) // 60))
+    image = _photograph(rng, ground)
     owner = _owners(placed, hw)
     things = [_thing(thing, owner == i) for i, thing in enumerate(placed)]
     return Scene(task, image, tuple(things))
@@ -120,27 +115,36 @@ def _throw(rng: Rng, task: Task, hw: tuple[int, int]) -> _Placed | None:
     side = short * float(np.exp(rng.uniform(*np.log(plan.size))))
     spread = 0.12 if task is Task.CLASSIFY else 0.5
     centre = np.array([hw[1], hw[0]]) * (0.5 + rng.uniform(-spread, spread, 2))
-    thing = _place(sprite, class_id, side, rng.uniform(-plan.turn, plan.turn), centre, hw)
+    turned = _turned(side, rng.uniform(-plan.turn, plan.turn), centre)
+    points = _moved(sprite.points, turned, side)
+    if plan.in_frame == 1.0 and not bool(((points >= 0) & (points < hw[::-1])).all()):
+        return None
+    thing = _place(sprite, class_id, side, turned, hw)
     area = np.count_nonzero(sprite.rgba[..., 3] > 127) * (side / CANVAS) ** 2
-    inside = np.count_nonzero(thing.solid) / area
-    x, y = thing.points.T
-    points_inside = bool(((x >= 0) & (x < hw[1]) & (y >= 0) & (y < hw[0])).all())
-    whole = points_inside if plan.in_frame == 1.0 else inside >= plan.in_frame
-    return thing if whole and inside > 0.97 * plan.in_frame else None
+    return thing if np.count_nonzero(thing.solid) > 0.97 * plan.in_frame * area else None
 
 
-def _place(
-    sprite: Sprite, class_id: int, side: float, degrees: float, centre: Points, hw: tuple[int, int]
-) -> _Placed:
-    """Turn and shrink a sprite into the picture."""
-    small = max(8, round(side))
-    shrunk = cv2.resize(sprite.rgba, (small, small), interpolation=cv2.INTER_AREA)
-    matrix = cv2.getRotationMatrix2D((small / 2 - 0.5, small / 2 - 0.5), degrees, side / small)
+def _turned(side: float, degrees: float, centre: Points) -> Points:
+    """The (2, 3) matrix from the pixels of a sprite shrunk to round(side) to those of the picture."""
+    small = round(side)
+    matrix: Points = cv2.getRotationMatrix2D((small / 2 - 0.5, small / 2 - 0.5), degrees, side / small)
     matrix[:, 2] += centre - small / 2
+    return matrix
+
+
+def _moved(points: Points, matrix: Points, side: float) -> Points:
+    """Where places on a sprite come to lie: a pixel's centre is half a pixel into it."""
+    scaled = points * round(side) / CANVAS - 0.5
+    moved: Points = scaled @ matrix[:, :2].T + matrix[:, 2] + 0.5
+    return moved
+
+
+def _place(sprite: Sprite, class_id: int, side: float, matrix: Points, hw: tuple[int, int]) -> _Placed:
+    """Shrink and turn a sprite into the picture."""
+    small = round(side)
+    shrunk = cv2.resize(sprite.rgba, (small, small), interpolation=cv2.INTER_AREA)
     colour = cv2.warpAffine(shrunk, matrix, (hw[1], hw[0]), flags=cv2.INTER_LINEAR)
-    # A pixel's centre lies half a pixel into it: warpAffine counts from centres, points from edges.
-    scaled = sprite.points * small / CANVAS - 0.5
-    return _Placed(class_id, colour, scaled @ matrix[:, :2].T + matrix[:, 2] + 0.5)
+    return _Placed(class_id, colour, colour[..., 3] > 127, _moved(sprite.points, matrix, side))
 
 
 def _owners(placed: list[_Placed], hw: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -232,15 +236,18 @@ def _litter(rng: Rng, ground: FloatArray) -> FloatArray:
     return ground
 
 
-def _lay(picture: FloatArray, colour: npt.NDArray[np.uint8], drop: int) -> FloatArray:
+def _lay(picture: FloatArray, thing: _Placed, drop: int) -> None:
     """Lay a thing on the picture, with its soft shadow `drop` pixels down and right."""
-    alpha = colour[..., 3].astype(np.float32) / 255
+    left, top, width, height = cv2.boundingRect(thing.colour[..., 3])
+    reach = 4 * drop
+    part = np.s_[max(0, top - reach) : top + height + reach, max(0, left - reach) : left + width + reach]
+    colour = thing.colour[part].astype(np.float32)
+    alpha = colour[..., 3] / 255
     moved = np.array([[1, 0, drop], [0, 1, drop]], np.float32)
     shadow = cv2.warpAffine(alpha, moved, (alpha.shape[1], alpha.shape[0]))
     shadow = cv2.GaussianBlur(shadow, (0, 0), drop)
-    shaded = picture * (1 - 0.4 * shadow[..., None])
-    laid: FloatArray = shaded * (1 - alpha[..., None]) + colour[..., :3]
-    return laid
+    kept = (1 - 0.4 * shadow) * (1 - alpha)
+    picture[part] = picture[part] * kept[..., None] + colour[..., :3]
 
 
 def _photograph(rng: Rng, picture: FloatArray) -> Image:
@@ -252,7 +259,7 @@ def _photograph(rng: Rng, picture: FloatArray) -> Image:
     blur = rng.uniform(0, 1.1) * min(hw) / 320
     if blur > 0.3:
         lit = cv2.GaussianBlur(lit, (0, 0), blur)
-    grain = rng.normal(0, rng.uniform(0, 9), picture.shape).astype(np.float32)
+    grain = rng.uniform(0, 9) * rng.standard_normal(picture.shape, np.float32)
     return np.clip(lit + grain, 0, 255).astype(np.uint8)
 
 

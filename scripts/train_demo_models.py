@@ -47,8 +47,7 @@ class Training:
 
     @property
     def count(self) -> dict[str, int]:
-        held_back = min(400, self.pictures)
-        return {"train": self.pictures, "val": held_back, "test": held_back}
+        return {"train": self.pictures, "val": min(200, self.pictures), "test": min(400, self.pictures)}
 
 
 def main() -> None:
