@@ -94,8 +94,12 @@ def _disk_error(path: Path, error: OSError) -> WeightsError:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write beside and rename, so that a reader or a crash never sees half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """
+    Write beside and rename, so that a reader or a crash never sees half a file.
+
+    One writer at a time (all hold the ledger's lock): the fixed name lets the next one clear up after a kill.
+    """
+    beside = path.with_name(f".{path.name}.tmp")
     try:
         with beside.open("w", encoding="utf-8") as file:
             file.write(text)

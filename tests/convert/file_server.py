@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     cut_at: int | None = None  # close the connection after so many bytes
     stall_at: int | None = None  # send so many bytes, then nothing
+    pause_s: float = 0.0  # after each of 32 pieces
     declare_length: bool = True
     ranges: bool = True  # heed Range
     if_range: bool = True  # heed If-Range
@@ -82,14 +84,20 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[: answer.cut_at if answer.stall_at is None else answer.stall_at])
-        self.wfile.flush()
+        self._write(body[: answer.cut_at if answer.stall_at is None else answer.stall_at], answer.pause_s)
         if answer.stall_at is not None:
             self.files.released.wait(20)
             self.close_connection = True
         elif answer.cut_at is not None:
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+
+    def _write(self, body: bytes, pause_s: float) -> None:
+        size = len(body) if not pause_s else max(1, len(body) // 32)
+        for start in range(0, len(body), size or 1):
+            self.wfile.write(body[start : start + size])
+            self.wfile.flush()
+            time.sleep(pause_s)
 
 
 class _Server(ThreadingHTTPServer):

@@ -573,7 +573,7 @@ def test_four_threads_download_once(ask: Ask, server: FileServer) -> None:
 
 def test_four_forced_downloads_at_once_download_once(ask: Ask, server: FileServer) -> None:
     fetch(ask())
-    server.usual = Answer(headers={"X-Slow": "1"})
+    server.usual = Answer(pause_s=0.005)
     start = threading.Barrier(4)
 
     def force(_: int) -> Weights:
@@ -640,6 +640,24 @@ def test_a_part_that_is_whole_needs_no_connection(
     assert not ask().path.exists()
     assert fetch(ask()).sha256 == sha256(CONTENT)
     assert len(server.requests) == 1
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_in_one_good_file(ask: Ask, server: FileServer) -> None:
+    server.usual = Answer(pause_s=0.01)
+    moments = random.Random(7)
+    folder = ask().path.parent
+    for _ in range(40):
+        child = converter(ask())
+        time.sleep(moments.uniform(0.1, 0.8))
+        child.kill()
+        child.communicate()
+        if ask().path.exists():
+            assert ask().path.read_bytes() == CONTENT
+            ask().path.unlink()  # and again: each round is to be killed at work
+    assert fetch(ask()).origin == "downloaded"
+    assert ask().path.read_bytes() == CONTENT
+    assert files_in(folder) == {"yolo11m.pt", "weights.json", ".weights.json.lock"}
 
 
 # Disks and files
