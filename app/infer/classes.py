@@ -48,5 +48,5 @@ def _number(class_id: int, names: Mapping[int, str]) -> int:
 
 
 def _known(names: Mapping[int, str]) -> str:
-    shown = ", ".join(f"{class_id} {name}" for class_id, name in list(names.items())[:_NAMES_SHOWN])
+    shown = ", ".join(f"{class_id} {name}" for class_id, name in sorted(names.items())[:_NAMES_SHOWN])
     return f"It knows: {shown}{', …' if len(names) > _NAMES_SHOWN else ''}."
