@@ -106,9 +106,7 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
         finally:
             os.close(writer)
         try:
-            result = _converse(
-                child, job, events.fileno(), _Listener(reporter, phase, module, timeout_s, error)
-            )
+            result = _converse(child, job, events.fileno(), _Listener(reporter, phase, module, timeout_s, error))
         finally:
             _end(child)
             for line in log.read_text(errors="replace").splitlines():

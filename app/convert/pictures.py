@@ -73,9 +73,7 @@ def _of_dataset(path: Path) -> list[Path]:
             f"calibration.images: {path} cannot be read: {error}", hint="Name a dataset YAML."
         ) from error
     if not isinstance(dataset, dict):
-        raise SettingsError(
-            f"calibration.images: {path} is no dataset YAML", hint="It needs a `val` or a `train` key."
-        )
+        raise SettingsError(f"calibration.images: {path} is no dataset YAML", hint="It needs a `val` or a `train` key.")
     root = path.parent / str(dataset.get("path") or "")
     entry = dataset.get("val") or dataset.get("train") or []
     folders = [root / str(folder) for folder in (entry if isinstance(entry, list) else [entry])]

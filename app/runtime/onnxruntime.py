@@ -95,9 +95,7 @@ class OnnxRuntimeRunner:
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         with _load_errors_as_ours(self._path):
-            self._session = ort.InferenceSession(
-                str(self._path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = ort.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
         self._inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self._outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self._names = [spec.name for spec in self._outputs]
