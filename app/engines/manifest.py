@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any, NoReturn
 
 from app.engines.identity import Identity
@@ -98,7 +99,7 @@ class Manifest(BuildRecord):
             model=values.table("model"),
             requested=values.precision("requested"),
             actual=values.precision("actual"),
-            created=values.text("created"),
+            created=values.moment("created"),
             versions=values.texts("versions"),
             seconds=values.numbers("seconds"),
             verification=values.table("verification"),
@@ -154,6 +155,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def _is_moment(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
 class _Values:
     """One table of a manifest, read key by key, each with its type; what is left over is refused."""
 
@@ -178,6 +186,9 @@ class _Values:
             return isinstance(value, str) and pattern.fullmatch(value) is not None
 
         return str(self._get(key, f"of the form {pattern.pattern}", accepts))
+
+    def moment(self, key: str) -> str:
+        return str(self._get(key, "a time with its zone, in ISO 8601", _is_moment))
 
     def count(self, key: str) -> int:
         return int(self._get(key, "a whole number from 0", lambda value: type(value) is int and value >= 0))

@@ -61,6 +61,8 @@ def test_a_newer_format_is_stale_and_says_so() -> None:
         pytest.param(changed(lambda v: v.pop("sha256")), "`sha256` is missing", id="missing key"),
         pytest.param(changed(lambda v: v.update(size=True)), "`size` must be a whole number", id="true for a number"),
         pytest.param(changed(lambda v: v.update(size=-1)), "`size`", id="negative size"),
+        pytest.param(changed(lambda v: v.update(created="yesterday")), "`created` must be a time", id="no time"),
+        pytest.param(changed(lambda v: v.update(created="2026-01-02T03:04:05")), "`created`", id="time without zone"),
         pytest.param(changed(lambda v: v.update(format="1")), "`format`", id="format as text"),
         pytest.param(changed(lambda v: v.update(sha256="A" * 64)), "`sha256`", id="no digest"),
         pytest.param(changed(lambda v: v.update(actual="fast")), "`actual` must be FP32", id="no precision"),
