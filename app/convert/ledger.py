@@ -51,7 +51,7 @@ class Ledger:
                 f"The list of downloads {self.path} cannot be read: {error.strerror}",
                 hint="Check its owner and permissions.",
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise WeightsError(
                 f"The list of downloads {self.path} is damaged: {type(error).__name__}: {error}",
                 hint="Restore it from a backup, or delete it: digests are then recorded anew at the next download.",

@@ -1,5 +1,6 @@
 """Weights come whole and right, or not at all, whatever the network and the server do."""
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -21,10 +22,13 @@ from typing import IO, Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.catalog import parse_model_name
 from app.convert import answer, connection, weights
 from app.convert.connection import Patience, file_address
+from app.convert.ledger import Ledger
 from app.convert.partial import PartialFile
 from app.convert.weights import Weights, WeightsRequest, resolve_weights
 from app.errors import DigestMismatch, DownloadFailed, UnknownModel, WeightsError
@@ -514,6 +518,31 @@ def test_a_damaged_ledger_is_a_clear_error(ask: Ask, content: str) -> None:
     with pytest.raises(WeightsError, match="is damaged") as caught:
         fetch(request)
     assert "delete it" in caught.value.hint
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+_RECORD = st.fixed_dictionaries({key: _JSON | st.just("a" * 64) for key in ("sha256", "size", "url", "date", "paths")})
+_LEDGER = st.fixed_dictionaries({"format": st.just(1), "weights": st.dictionaries(st.text(), _RECORD, max_size=3)})
+
+
+@given(content=_JSON | _LEDGER | st.fixed_dictionaries({"format": _JSON, "weights": _JSON}))
+def test_any_ledger_is_read_or_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    path.write_text(json.dumps(content))
+    with contextlib.suppress(WeightsError):
+        Ledger(path).put_here(path, "a" * 64)
+
+
+@given(content=_JSON | st.fixed_dictionaries({"url": _JSON, "validator": _JSON, "length": _JSON}))
+def test_any_notes_are_read_or_are_none(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    part = PartialFile(tmp_path_factory.getbasetemp() / "fuzzed.pt", "http://host/x")
+    part.path.write_bytes(b"PK")
+    part.path.with_name("fuzzed.pt.part.json").write_text(json.dumps(content))
+    part.notes()
 
 
 def test_force_download_replaces_what_was_downloaded(ask: Ask, server: FileServer) -> None:
