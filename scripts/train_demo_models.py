@@ -24,6 +24,7 @@ sys.path.insert(0, str(PROJECT_ROOT))  # so that it runs from anywhere, installe
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+import yaml  # noqa: E402
 
 from app.types import Task  # noqa: E402
 from scripts.demo_scenes import CLASSES, TEST_SEED, VALIDATION_SEED, draw_scene, label_lines  # noqa: E402
@@ -166,7 +167,7 @@ def _describe(task: Task, folder: Path) -> Path:
 
 def _write_yaml(path: Path, content: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))  # JSON is YAML
+    path.write_text(yaml.safe_dump(content))
     return path
 
 
