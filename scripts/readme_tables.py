@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Write the tables of the README that the code knows: settings and models. A test keeps them in agreement."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -46,14 +45,11 @@ def models_table() -> str:
 def with_tables(readme: str) -> str:
     for name, table in (("settings", settings_table()), ("models", models_table())):
         mark, end = f"<!-- {name}: scripts/readme_tables.py -->", f"<!-- end of {name} -->"
-        readme, found = re.subn(
-            f"{re.escape(mark)}.*?{re.escape(end)}",
-            lambda _, t=table, m=mark, e=end: f"{m}\n{t}\n{e}",
-            readme,
-            flags=re.S,
-        )
-        if not found:
+        before, found, rest = readme.partition(mark)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
             raise SystemExit(f"README.md has no place for the {name}")
+        readme = f"{before}{mark}\n{table}\n{end}{after}"
     return readme
 
 

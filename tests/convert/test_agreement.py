@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_row_scores_do_not_mind_rows_that_changed_places() -> None:
 
 
 def found(
-    boxes: list[list[float]], confidence: float = 0.9, classes: list[int] | None = None, **shapes: object
+    boxes: Sequence[Sequence[float]], confidence: float = 0.9, classes: list[int] | None = None, **shapes: object
 ) -> Result:
     n = len(boxes)
     detections = Detections(
@@ -65,7 +67,7 @@ def found(
     return Result(Task.DETECT, (480, 640), SPEED, detections)
 
 
-BOXES = [[10.0, 10, 110, 110], [200, 200, 300, 260], [400, 50, 500, 150]]
+BOXES: list[list[float]] = [[10, 10, 110, 110], [200, 200, 300, 260], [400, 50, 500, 150]]
 
 
 @pytest.mark.parametrize(

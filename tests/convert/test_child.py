@@ -88,9 +88,7 @@ def test_an_error_a_user_can_mend_keeps_its_class_and_hint(work: Path) -> None:
         pytest.param("silence", "no result", "", id="exit-without-answer"),
     ],
 )
-def test_a_dead_child_is_an_error_that_says_how_it_died(
-    work: Path, what: str, message: str, hint: str
-) -> None:
+def test_a_dead_child_is_an_error_that_says_how_it_died(work: Path, what: str, message: str, hint: str) -> None:
     with pytest.raises(ExportFailed, match=message) as caught:
         run_child(
             "a_child",

@@ -36,7 +36,7 @@ def test_no_picture_is_an_error_that_names_the_key(tmp_path: Path, content: str 
     path = tmp_path / "data.yaml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SettingsError, match="calibration.images"):
+    with pytest.raises(SettingsError, match=r"calibration\.images"):
         calibration_pictures(str(path))
 
 

@@ -37,9 +37,10 @@ def _after_output(*steps: tuple[str, dict[str, np.ndarray]]) -> Callable[[onnx.M
                 graph.initializer.append(numpy_helper.from_array(array, f"{name}{index}"))
             result = "output0" if index == len(steps) - 1 else f"step{index}"
             inputs = [value, *(f"{name}{index}" for name in constants)]
-            graph.node.append(
-                helper.make_node(operator, inputs, [result], **({"axis": 2} if operator == "Gather" else {}))
-            )
+            node = helper.make_node(operator, inputs, [result])
+            if operator == "Gather":
+                node.attribute.append(helper.make_attribute("axis", 2))
+            graph.node.append(node)
             value = result
 
     return change
@@ -60,8 +61,7 @@ def _slightly_less_sure(model: onnx.ModelProto) -> None:
 
 
 def _names(model: onnx.ModelProto) -> list[str]:
-    text = next(entry.value for entry in model.metadata_props if entry.key == "names")
-    return text.split(",")
+    return str(next(entry.value for entry in model.metadata_props if entry.key == "names")).split(",")
 
 
 ANCHORS = 2100  # of 320×320

@@ -51,8 +51,8 @@ def test_a_graph_and_its_engine_compute_the_same(tiny: Path, optimise: bool) -> 
     picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 64)).astype(np.float32)
     with OnnxRuntimeRunner(engine if optimise else tiny) as runner:
         assert [(spec.name, spec.shape, spec.dtype) for spec in (*runner.inputs, *runner.outputs)] == [
-            ("images", (1, 3, 32, 64), np.float32),
-            ("output0", (1, 3, 32, 64), np.float32),
+            ("images", (1, 3, 32, 64), np.dtype("f4")),
+            ("output0", (1, 3, 32, 64), np.dtype("f4")),
         ]
         np.testing.assert_allclose(
             runner.infer({"images": picture})["output0"], np.maximum(2 * picture + 1, 0), rtol=1e-6
