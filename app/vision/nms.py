@@ -45,11 +45,16 @@ def suppress_rotated(xywhr: FloatArray, scores: FloatArray, class_ids: IntArray,
     boxes = xywhr[order]
     classes = class_ids[order]
     boxes[:, :2] += (classes.astype(np.float32) * _CLASS_DISTANCE)[:, None]
-    gone = np.zeros(len(boxes), np.bool_)
-    for better, worse in _close_pairs(boxes, classes, iou):
-        overlaps = _gaussian_overlap(boxes[better], boxes[worse])
-        gone[worse[overlaps > np.float32(iou)]] = True
-    return order[~gone][:limit]
+    gaussians = _gaussians(boxes)
+    kept = np.ones(len(boxes), np.bool_)
+    for start in range(0, len(boxes), _CHUNK):
+        stop = min(start + _CHUNK, len(boxes))
+        for better, worse in _close_pairs(boxes[:stop], classes[:stop], start, iou):
+            overlaps = _gaussian_overlap(gaussians[:, better], gaussians[:, worse])
+            kept[worse[overlaps > np.float32(iou)]] = False
+        if np.count_nonzero(kept[:stop]) >= limit:
+            return order[:stop][kept[:stop]][:limit]
+    return order[kept][:limit]
 
 
 def _best_first(scores: FloatArray) -> IntArray:
@@ -83,37 +88,33 @@ def _areas(xyxy: FloatArray) -> FloatArray:
     return areas
 
 
-def _close_pairs(boxes: FloatArray, classes: IntArray, iou: float) -> Iterator[tuple[IntArray, IntArray]]:
+def _close_pairs(boxes: FloatArray, classes: IntArray, start: int, iou: float) -> Iterator[tuple[IntArray, IntArray]]:
     """
-    Pairs (better, worse) of one class that lie near enough to overlap by more than `iou`.
+    Pairs (better, worse) of one class, the worse from `start` on, near enough to overlap by more than `iou`.
 
     An overlap above t needs a Bhattacharyya distance below b = −ln(1 − (1 − t)²), and centres d apart give at
     least 3d² / (s₁² + s₂²), s being the longer sides. Twice the bound leaves room for rounding; boxes thinner
     than a pixel, where ε weighs in, are always compared.
     """
     reach = np.float32(2 * max(-np.log(1 - (1 - iou) ** 2 + 1e-7), 1e-5) / 3)
-    for class_id in np.unique(classes):
-        members = np.flatnonzero(classes == class_id)
-        x, y, width, height = boxes[members, :4].T
+    for class_id in np.unique(classes[start:]):
+        rows = np.flatnonzero(classes == class_id)
+        columns = rows[np.searchsorted(rows, start) :]
+        x, y, width, height = boxes[rows, :4].T
         size = np.maximum(width, height) ** 2 * reach
-        thin = np.minimum(width, height) < 1
-        for start in range(0, len(members), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            upto = min(start + _CHUNK, len(members))
-            distance = (x[:upto, None] - x[None, part]) ** 2
-            distance += (y[:upto, None] - y[None, part]) ** 2
-            close = distance <= size[:upto, None] + size[None, part]
-            close |= thin[:upto, None] | thin[None, part]
-            better, worse = np.nonzero(np.triu(close, 1 - start))
-            yield members[better], members[worse + start]
+        size[np.minimum(width, height) < 1] = np.inf
+        part = slice(-len(columns), None)
+        close = (x[:, None] - x[part]) ** 2 + (y[:, None] - y[part]) ** 2 <= size[:, None] + size[part]
+        better, worse = np.divmod(np.flatnonzero(close), len(columns))
+        earlier = rows[better] < columns[worse]
+        yield rows[better[earlier]], columns[worse[earlier]]
 
 
 def _gaussian_overlap(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Probabilistic IoU of n pairs of (x, y, w, h, radians): 1 − Hellinger distance, from Bhattacharyya's."""
-    a1, b1, c1 = _covariance(first)
-    a2, b2, c2 = _covariance(second)
-    a, b, c = a1 + a2, b1 + b2, c1 + c2
-    x, y = first[:, 0] - second[:, 0], first[:, 1] - second[:, 1]
+    """Probabilistic IoU of n pairs of Gaussians (5, n): 1 − Hellinger distance, from Bhattacharyya's."""
+    x1, y1, a1, b1, c1 = first
+    x2, y2, a2, b2, c2 = second
+    a, b, c, x, y = a1 + a2, b1 + b2, c1 + c2, x1 - x2, y1 - y2
     determinant = a * b - c * c
     near = (a * (y * y) + b * (x * x)) / (determinant + _EPS) * np.float32(0.25)
     near += c * -x * y / (determinant + _EPS) * np.float32(0.5)
@@ -125,9 +126,10 @@ def _gaussian_overlap(first: FloatArray, second: FloatArray) -> FloatArray:
     return overlap
 
 
-def _covariance(xywhr: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The Gaussian of a rotated box: variances along x and y, and their covariance; a side w has w²/12."""
+def _gaussians(xywhr: FloatArray) -> FloatArray:
+    """Rotated boxes as (5, n): centre, variance along x and y, covariance; a side w has the variance w²/12."""
     long, short = (xywhr[:, 2:4] ** 2 / np.float32(12)).T
     cosine, sine = np.cos(xywhr[:, 4]), np.sin(xywhr[:, 4])
     cos2, sin2 = cosine * cosine, sine * sine
-    return long * cos2 + short * sin2, long * sin2 + short * cos2, (long - short) * cosine * sine
+    variances = (long * cos2 + short * sin2, long * sin2 + short * cos2, (long - short) * cosine * sine)
+    return np.stack((xywhr[:, 0], xywhr[:, 1], *variances))

@@ -167,3 +167,14 @@ def test_rotated_chunks_know_of_each_other(count: int) -> None:
     scores = np.linspace(1, 0.1, count).astype(np.float32)
     kept = suppress_rotated(boxes, scores, np.zeros(count, np.int64), 0.95, limit=1000)
     assert kept.tolist() == list(range(count // 2))
+
+
+@pytest.mark.parametrize("limit", [0, 1, 5, 400])
+def test_the_limit_takes_the_best_rotated_boxes(limit: int) -> None:
+    random = np.random.default_rng(4)
+    boxes = np.column_stack((random.uniform(0, 300, (600, 2)), random.uniform(5, 40, (600, 2)), np.zeros(600)))
+    scores, class_ids = random.random(600).astype(np.float32), random.integers(0, 3, 600)
+    all_of_them = suppress_rotated(boxes.astype(np.float32), scores, class_ids, 0.3, limit=600)
+    assert len(all_of_them) > 100
+    some = suppress_rotated(boxes.astype(np.float32), scores, class_ids, 0.3, limit=limit)
+    assert some.tolist() == all_of_them[:limit].tolist()
