@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.types import BoolArray, FloatArray, Image, Task
-from scripts.demo_shapes import CANVAS, SHAPES, Points, Rng, Sprite
+from scripts.demo_pen import CANVAS, Points
+from scripts.demo_shapes import SHAPES, Rng, Sprite
 
 VALIDATION_SEED = 1_000_000
 TEST_SEED = 2_000_000
@@ -159,7 +160,7 @@ def _all_seen(placed: list[_Placed], hw: tuple[int, int], task: Task) -> bool:
     owner = _owners(placed, hw)
     for i, thing in enumerate(placed):
         seen = owner == i
-        if np.count_nonzero(seen) < _PLANS[task].visible * np.count_nonzero(thing.solid):
+        if int(np.count_nonzero(seen)) < _PLANS[task].visible * np.count_nonzero(thing.solid):
             return False
         if task is Task.SEGMENT and not _one_piece(seen):
             return False
@@ -171,7 +172,7 @@ def _one_piece(mask: BoolArray) -> bool:
     filled = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(filled, [outline(mask)], 1)
     wrong = np.count_nonzero(filled.astype(bool) != mask)
-    return wrong <= 0.04 * np.count_nonzero(mask)
+    return bool(wrong <= 0.04 * np.count_nonzero(mask))
 
 
 def outline(mask: BoolArray) -> npt.NDArray[np.int32]:

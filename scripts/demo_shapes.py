@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-CANVAS = 256
-"""Side of a sprite's canvas in pixels."""
+from scripts.demo_pen import CANVAS, Colour, Pen, Points
 
 ROBOT_POINTS = (
     "head",
@@ -27,8 +25,6 @@ ROBOT_POINTS = (
 ROBOT_MIRROR = (0, 2, 1, 4, 3, 6, 5, 8, 7)
 """Which keypoint each becomes when the picture is flipped."""
 
-Colour = tuple[int, int, int]
-Points = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
 _CENTRE = CANVAS / 2
@@ -52,49 +48,6 @@ class Sprite:
 
     rgba: npt.NDArray[np.uint8]
     points: Points
-
-
-class Pen:
-    """Draws with soft edges: the canvas starts as zeros, so colours come out multiplied by their alpha."""
-
-    def __init__(self) -> None:
-        self.canvas = np.zeros((CANVAS, CANVAS, 4), np.uint8)
-
-    def polygon(self, points: Any, colour: Colour) -> None:
-        cv2.fillPoly(self.canvas, [_fixed(points)], (*colour, 255), cv2.LINE_AA, _SHIFT)
-
-    def stroke(self, points: Any, colour: Colour, width: int) -> None:
-        cv2.polylines(self.canvas, [_fixed(points)], False, (*colour, 255), width, cv2.LINE_AA, _SHIFT)
-
-    def disc(self, centre: Sequence[float], radius: float, colour: Colour) -> None:
-        self.polygon(_ellipse(centre, radius, radius), colour)
-
-    def rounded(self, box: Sequence[float], radius: float, colour: Colour) -> None:
-        self.polygon(_rounded(box, radius), colour)
-
-
-_SHIFT = 4  # sixteenths of a pixel
-
-
-def _fixed(points: Any) -> npt.NDArray[np.int32]:
-    return np.round(np.asarray(points, float) * (1 << _SHIFT)).astype(np.int32)
-
-
-def _ellipse(centre: Sequence[float], rx: float, ry: float, steps: int = 48) -> Points:
-    turn = np.linspace(0, 2 * np.pi, steps, endpoint=False)
-    return np.stack([centre[0] + rx * np.cos(turn), centre[1] + ry * np.sin(turn)], axis=1)
-
-
-def _rounded(box: Sequence[float], radius: float) -> Points:
-    left, top, right, bottom = box
-    quarter = np.linspace(0, np.pi / 2, 8)
-    corners = [(right - radius, bottom - radius), (left + radius, bottom - radius)]
-    corners += [(left + radius, top + radius), (right - radius, top + radius)]
-    arcs = [
-        np.stack([x + radius * np.cos(quarter + i * np.pi / 2), y + radius * np.sin(quarter + i * np.pi / 2)], 1)
-        for i, (x, y) in enumerate(corners)
-    ]
-    return np.concatenate(arcs)
 
 
 def _paint(rng: Rng) -> Colour:
@@ -183,7 +136,7 @@ def crate(rng: Rng) -> Sprite:
     top = rng.uniform(22, 60)
     pen.rounded((22, top, 234, 234), 6, dark)
     planks = np.linspace(top + 6, 228, int(rng.integers(4, 7)))
-    for upper, lower in zip(planks[:-1], planks[1:], strict=True):
+    for upper, lower in pairwise(planks):
         pen.rounded((28, upper + 2, 228, lower - 2), 3, _shade(wood, rng.uniform(0.85, 1.1)))
     brace = [(40, top + 16), (216, 218)] if rng.random() < 0.5 else [(216, top + 16), (40, 218)]
     pen.stroke(brace, dark, 30)
@@ -202,8 +155,8 @@ def cone(rng: Rng) -> Sprite:
     pen.rounded((43, 209, 213, 235), 6, _shade(body, 0.85))
     pen.polygon([(116, 18), (140, 18), (192, 212), (64, 212)], _shade(body, 0.55))
     pen.polygon([(119, 22), (137, 22), (186, 209), (70, 209)], body)
-    for upper, lower in ((70, 100), (136, 172)):
-        y = np.array([upper, upper, lower, lower])
+    for high, low in ((70, 100), (136, 172)):
+        y = np.array([high, high, low, low])
         half = 9 + (y - 22) * (58 - 9) / (209 - 22)
         pen.polygon(np.stack([_CENTRE + half * [-1, 1, 1, -1], y], 1), (240, 240, 240))
     return Sprite(pen.canvas, np.array([(_CENTRE, _CENTRE)]))
@@ -267,17 +220,17 @@ def leaf(rng: Rng) -> Sprite:
         upper, lower = np.stack([x, _CENTRE - width * shrink], 1), np.stack([x, _CENTRE + width * shrink], 1)
         pen.polygon(np.concatenate([upper, lower[::-1]]), colour)
     pen.stroke([(26, _CENTRE), (226, _CENTRE)], _shade(green, 0.65), 5)
-    for x in (70, 105, 140):
+    for vein in (70, 105, 140):
         for side in (-1, 1):
-            pen.stroke([(x, _CENTRE), (x + 28, _CENTRE + side * half * 0.6)], _shade(green, 0.65), 3)
+            pen.stroke([(vein, _CENTRE), (vein + 28, _CENTRE + side * half * 0.6)], _shade(green, 0.65), 3)
     return Sprite(pen.canvas, np.array([(_CENTRE, _CENTRE)]))
 
 
 def cloud(rng: Rng) -> Sprite:
     """A cloud: four puffs over a flat base."""
     pen, tone = Pen(), _shade((250, 240, 232), rng.uniform(0.8, 1.0))
-    puffs = [(72, 150, 44), (112, 112, 52), (158, 118, 46), (190, 152, 40)]
-    puffs = [(x + rng.uniform(-8, 8), y + rng.uniform(-10, 10), r * rng.uniform(0.9, 1.1)) for x, y, r in puffs]
+    nominal = ((72, 150, 44), (112, 112, 52), (158, 118, 46), (190, 152, 40))
+    puffs = [(x + rng.uniform(-8, 8), y + rng.uniform(-10, 10), r * rng.uniform(0.9, 1.1)) for x, y, r in nominal]
     for grow, colour in ((5.0, _shade(tone, 0.6)), (0.0, tone)):
         pen.rounded((48 - grow, 140 - grow, 212 + grow, 190 + grow), 24, colour)
         for x, y, radius in puffs:
@@ -312,6 +265,5 @@ def flower(rng: Rng) -> Sprite:
 
 Draw = Callable[[Rng], Sprite]
 SHAPES: dict[str, Draw] = {
-    shape.__name__: shape
-    for shape in (robot, ball, crate, cone, boat, parcel, bus, leaf, cloud, star, flower)
+    shape.__name__: shape for shape in (robot, ball, crate, cone, boat, parcel, bus, leaf, cloud, star, flower)
 }

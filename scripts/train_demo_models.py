@@ -27,11 +27,11 @@ import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 
 from app.types import Task  # noqa: E402
+from scripts.demo_readme import SHORT, readme  # noqa: E402
 from scripts.demo_scenes import CLASSES, TEST_SEED, VALIDATION_SEED, draw_scene, label_lines  # noqa: E402
 from scripts.demo_shapes import ROBOT_MIRROR, ROBOT_POINTS  # noqa: E402
 
 MODELS = PROJECT_ROOT / "models" / "demo"
-SHORT = {Task.DETECT: "detect", Task.SEGMENT: "seg", Task.POSE: "pose", Task.OBB: "obb", Task.CLASSIFY: "cls"}
 FIRST_SEED = {"train": 0, "val": VALIDATION_SEED, "test": TEST_SEED}
 WIDTH = 0.125  # YOLO11n has 0.25
 
@@ -58,21 +58,18 @@ def main() -> None:
     os.environ["YOLO_OFFLINE"] = "1"
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    training = Training(
-        arguments.pictures, arguments.epochs, arguments.minutes, arguments.device, arguments.jobs
-    )
+    training = Training(arguments.pictures, arguments.epochs, arguments.minutes, arguments.device, arguments.jobs)
     for task in arguments.task or list(SHORT):
         record = train(task, training, arguments.work.resolve(), arguments.out)
         (arguments.out / f"demo-{SHORT[task]}.json").write_text(json.dumps(record, indent=1) + "\n")
         print(json.dumps(record))
+    (arguments.out / "README.md").write_text(readme(arguments.out, WIDTH))
 
 
 def _arguments() -> argparse.Namespace:
     by_name = {name: task for task, name in SHORT.items()}
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
-    parser.add_argument(
-        "--task", action="append", type=lambda name: by_name[name], help=f"one of {', '.join(by_name)}"
-    )
+    parser.add_argument("--task", action="append", type=lambda name: by_name[name], help=f"one of {', '.join(by_name)}")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--minutes", type=float, help="fit the epochs into this time instead")
     parser.add_argument("--device", default="cpu", help="cpu, or a GPU's number")
