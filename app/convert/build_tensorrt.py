@@ -57,9 +57,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     )
     started = time.perf_counter()
     serialized = serialize(trt, plan, channel)
-    with engine.open("wb") as file:
-        file.write(write_header(_header(plan.source)))
-        file.write(memoryview(serialized))
+    _write(engine, write_header(_header(plan.source)), serialized)
     return {
         "engine": str(engine),
         "precision": precision.value,
@@ -67,6 +65,18 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         "workspace_bytes": plan.workspace_bytes,
         "version": str(trt.__version__),
     }
+
+
+def _write(engine: Path, header: bytes, serialized: Any) -> None:
+    try:
+        with engine.open("wb") as file:
+            file.write(header)
+            file.write(memoryview(serialized))
+    except OSError as error:
+        raise BuildFailed(
+            f"The engine cannot be written to {engine}: {error.strerror}",
+            hint="Make room on that disk, or set models_dir to another, then run it again.",
+        ) from error
 
 
 def workspace_bytes(wanted_gb: float | None, device: Device) -> int | None:

@@ -23,6 +23,7 @@ from app.progress import SilentReporter
 from app.runtime import tensorrt_compat as compat
 from app.types import Backend, Precision, Task
 from tests import onnx_graphs
+from tests.doubles.tensorrt_double import ILogger
 
 GIB = 2**30
 
@@ -234,6 +235,83 @@ def test_flags_allow_fp16_and_pin_the_layers_that_stay_fp32() -> None:
     assert [layer.precision for layer in layers] == [None, _DataType.FLOAT, None]
     assert layers[1].output_types == {0: _DataType.FLOAT}
     assert layers[2].output_types == {}
+
+
+class _Builder8:
+    """As much of TensorRT 8.6's builder as a build asks for; it notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.flags: list[str] = []
+        self.creation: int | None = None
+        self.parsed: Path | None = None
+        self.limits: dict[str, int] = {}
+        self.layers = [_Layer("body", _DataType.FLOAT), _Layer("dfl", _DataType.FLOAT)]
+
+    def library(self) -> Any:
+        config = SimpleNamespace(
+            set_flag=self.flags.append,
+            clear_flag=lambda flag: self.flags.append(f"-{flag}"),
+            set_memory_pool_limit=self.limits.__setitem__,
+        )
+
+        def create_network(flags: int) -> Any:
+            self.creation = flags
+            return SimpleNamespace(num_layers=len(self.layers), get_layer=self.layers.__getitem__)
+
+        def parse_from_file(path: str) -> bool:
+            self.parsed = Path(path)
+            return True
+
+        builder = SimpleNamespace(
+            create_network=create_network,
+            create_builder_config=lambda: config,
+            build_serialized_network=lambda network, config: b"a plan",
+        )
+        return SimpleNamespace(
+            __name__="tensorrt",
+            __version__="8.6.2",
+            ILogger=ILogger,
+            Builder=lambda logger: builder,
+            OnnxParser=lambda network, logger: SimpleNamespace(parse_from_file=parse_from_file),
+            NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0),
+            MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
+            BuilderFlag=SimpleNamespace(TF32="TF32", FP16="FP16", OBEY_PRECISION_CONSTRAINTS="OBEY"),
+            DataType=_DataType,
+        )
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags"),
+    [
+        pytest.param("FP32", ["-TF32"], id="fp32"),
+        pytest.param("FP16", ["-TF32", "FP16", "OBEY"], id="fp16"),
+    ],
+)
+def test_tensorrt_8_gets_the_fp32_graph_and_flags(
+    precision: str, flags: list[str], detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Builder8()
+    monkeypatch.setattr(compat, "load", lambda backend: asked.library())
+    monkeypatch.setattr(compat, "_loggers", {})
+    result = build(_job(detector, backend="tensorrt", precision=precision), RecordingChannel())
+    assert (asked.creation, asked.parsed, asked.flags) == (1, detector, flags)
+    assert asked.limits == {"workspace": GIB // 4}
+    pinned = [layer.precision for layer in asked.layers]
+    assert pinned == ([None, _DataType.FLOAT] if precision == "FP16" else [None, None])
+    engine = Path(result["engine"])
+    assert engine.read_bytes()[read_header(engine)[1] :] == b"a plan"
+
+
+def test_a_full_disk_is_an_error_that_says_so(detector: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "load", lambda backend: _Builder8().library())
+    monkeypatch.setattr(compat, "_loggers", {})
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    engine = detector.with_name("full.engine")
+    engine.symlink_to("/dev/full")
+    with pytest.raises(BuildFailed, match="No space left") as caught:
+        build(_job(detector, backend="tensorrt", engine=str(engine)), RecordingChannel())
+    assert "Make room" in caught.value.hint
 
 
 def test_a_library_with_neither_way_is_refused() -> None:
