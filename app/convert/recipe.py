@@ -1,9 +1,9 @@
 """What an engine is made of, in words: the half of its identity that the user decides."""
 
-from app.convert.export import exporter_versions
+from app.convert.export import EMBEDDED_NMS, exporter_versions
 from app.convert.options import ConvertOptions
 from app.convert.weights import Weights
-from app.types import Backend, Precision
+from app.types import Backend, Head, Precision
 
 
 def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calibration: str) -> dict[str, str]:
@@ -22,6 +22,8 @@ def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calib
         "precision": options.precision.value,
         **exporter_versions(),
     }
+    if options.head is Head.NMS:
+        recipe["nms"] = " ".join(f"{name}={value:g}" for name, value in EMBEDDED_NMS.items())
     if options.precision is Precision.INT8:
         recipe["calibration"] = calibration
     if backend is not Backend.ONNXRUNTIME:  # it has no such limit
