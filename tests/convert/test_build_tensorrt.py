@@ -1,5 +1,8 @@
 """The TensorRT builder. NVIDIA's real one for RTX runs without a GPU, so where it is installed it is used for real."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -78,6 +81,21 @@ def test_a_real_build_writes_the_header_the_plan_and_its_progress(
     assert channel.fractions == sorted(set(channel.fractions))
     assert channel.fractions[-1] == 1.0
     assert len(channel.fractions) > 20
+
+
+@pytest.mark.slow
+def test_ultralytics_own_reader_finds_the_header_and_the_plan(detector: Path, rtx: ModuleType, tmp_path: Path) -> None:
+    engine = build(_job(detector), RecordingChannel())["engine"]
+    read = "import sys; from ultralytics.nn.backends.base import BaseBackend as B; print(B.engine_header(sys.argv[1]))"
+    answer = subprocess.run(
+        [sys.executable, "-c", read, engine],
+        env={**os.environ, "YOLO_CONFIG_DIR": str(tmp_path), "YOLO_OFFLINE": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    header, offset = read_header(Path(engine))
+    assert answer.splitlines()[-1] == str((offset, header))
 
 
 def test_fp16_halves_the_plan_for_it_stores_half_weights(detector: Path, rtx: ModuleType) -> None:
