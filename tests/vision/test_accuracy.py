@@ -28,7 +28,7 @@ def test_what_is_found_exactly_scores_one() -> None:
 
     accuracy = mean_average_precision([(true, true)], box_iou)
 
-    assert (accuracy.map50, accuracy.map50_95) == (pytest.approx(1), pytest.approx(1))
+    assert [accuracy.map50, accuracy.map50_95] == pytest.approx([1, 1])
 
 
 def test_nothing_found_scores_nought() -> None:
