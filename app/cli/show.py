@@ -26,19 +26,24 @@ def verification_line(figures: object, actual: Precision) -> str:
     if not isinstance(figures, dict) or figures.get("skipped"):
         return "no (--skip-verify)"
     shown = [
-        f"{label} {figures[name]:g}{unit}"
+        f"{label} {_figure(figures[name])}{unit}"
         for name, label, unit in (
             ("objects", "objects", ""),
             ("objects_lost", "lost", ""),
             ("box_px_p95", "boxes within", " px"),
             ("keypoint_px_p95", "keypoints within", " px"),
             ("mask_iou_p5", "mask IoU", ""),
-            ("confidence_max", "confidence within", ""),
+            ("confidence_p95", "confidence within", ""),
             ("probability_max", "probabilities within", ""),
         )
         if isinstance(figures.get(name), int | float)
     ]
     return f"yes, against the FP32 graph on {figures.get('pictures', '?')} pictures: " + ", ".join(shown)
+
+
+def _figure(value: float) -> str:
+    """Four decimals are all that a person wants to read."""
+    return "<0.0001" if 0 < value < 0.0001 else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def shown(path: Path) -> str:

@@ -145,3 +145,11 @@ def test_a_tie_may_fall_either_way() -> None:
     agreement = Agreement()
     agreement.add_probs(np.array([0.499, 0.501], np.float32), np.array([0.501, 0.499], np.float32))
     assert agreement.failures(LIMITS[Precision.FP16]) == []
+
+
+def test_of_many_objects_one_may_go_by_chance() -> None:
+    many = [[100.0 * x, 100.0 * y, 100.0 * x + 80, 100.0 * y + 80] for x in range(5) for y in range(5)]
+    for lost, failed in ((1, False), (2, True)):
+        agreement = Agreement()
+        agreement.add_detections(found(many[lost:]), found(many), gain=1.0)
+        assert bool(agreement.failures(LIMITS[Precision.FP16])) == failed
