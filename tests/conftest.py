@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from hypothesis import settings
 
 # No deadline for one example: a busy machine is slow now and then. pytest-timeout ends what hangs.
@@ -13,6 +14,14 @@ settings.register_profile("jetsmith", deadline=None)
 settings.load_profile("jetsmith")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+_PILLOW_OPEN = Image.open
+
+
+def pytest_runtest_setup() -> None:
+    """Ultralytics, once imported, replaces it by one that tries to install a HEIF reader: `infer` never meets that."""
+    Image.open = _PILLOW_OPEN
 
 
 @pytest.fixture(scope="session")
