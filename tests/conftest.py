@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from hypothesis import settings
+from PIL import Image
 
 # No deadline for one example: a busy machine is slow now and then. pytest-timeout ends what hangs.
 settings.register_profile("jetsmith", deadline=None)
