@@ -20,6 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_convert(commands.add_parser("convert", help="build the engine of a model, if it is not there yet"))
     _add_infer(commands.add_parser("infer", help="run a model on pictures"))
     _add_engines(commands.add_parser("engines", help="see and clean the store of engines"))
+    _add_status(commands.add_parser("status", help="how far conversions are, or how they ended"))
     config = commands.add_parser("config", help="show every setting, its value and where it can be set")
     _add_common(config)
     config.set_defaults(run=_config)
@@ -94,6 +95,14 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="only these: an engine's alias; default: all")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.epilog = "Exit: 0 ready or being built, 1 failed, hung, or a JOB that was never begun."
+    parser.set_defaults(run=_status)
+
+
 def _convert(args: argparse.Namespace) -> int:
     from app.cli.convert import convert_command
 
@@ -104,6 +113,12 @@ def _infer(args: argparse.Namespace) -> int:
     from app.cli.infer import infer_command
 
     return infer_command(args)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from app.cli.status import status_command
+
+    return status_command(args)
 
 
 def _config(args: argparse.Namespace) -> int:

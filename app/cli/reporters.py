@@ -1,9 +1,10 @@
 """How work shows itself: bars on a terminal, plain lines in a log. Both on stderr; stdout is for answers."""
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from app.progress import Phase, Reporter
@@ -25,15 +26,24 @@ def make_reporter(*, verbose: bool = False) -> Reporter:
 class PlainReporter:
     """One line when a step starts, one every ten seconds while it lasts, one when it is done."""
 
-    def __init__(self, stream: IO[str], verbose: bool = False) -> None:
+    def __init__(self, stream: IO[str], verbose: bool = False, interval_s: float = _PLAIN_INTERVAL_S) -> None:
         self._stream = stream
         self._verbose = verbose
+        self._interval_s = interval_s
 
     @contextmanager
     def phase(self, name: str, total: float | None = None, unit: str = "") -> Iterator[Phase]:
         started = time.monotonic()
         self._say(f"{name} …")
-        yield _PlainPhase(self._say, name, total, unit)
+        step = _PlainPhase(total, unit)
+        done = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(name, step, started, done), daemon=True)
+        watch.start()
+        try:
+            yield step
+        finally:
+            done.set()
+            watch.join()
         self._say(f"{name}: done in {time.monotonic() - started:.1f} s")
 
     def note(self, message: str) -> None:
@@ -46,21 +56,25 @@ class PlainReporter:
         if self._verbose:
             self._say(message)
 
+    def _watch(self, name: str, step: "_PlainPhase", started: float, done: threading.Event) -> None:
+        """Speak whether or not the work does: TensorRT 8 says nothing for minutes."""
+        with suppress(OSError, ValueError):  # who read this log has gone; the work itself will notice or need not
+            while not done.wait(self._interval_s):
+                elapsed = f"{time.monotonic() - started:.0f} s"
+                self._say(f"{name}: " + (f"{step.amount}, {elapsed}" if step.amount else elapsed))
+
     def _say(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
 
 
 class _PlainPhase:
-    def __init__(self, say: Callable[[str], None], name: str, total: float | None, unit: str) -> None:
-        self._say, self._name, self._total, self._unit = say, name, total, unit
-        self._next = time.monotonic() + _PLAIN_INTERVAL_S
+    def __init__(self, total: float | None, unit: str) -> None:
+        self._total, self._unit = total, unit
+        self.amount = ""  # how far it is, in words; nothing where it has not said
 
     def update(self, completed: float, total: float | None = None) -> None:
         self._total = self._total if total is None else total
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _PLAIN_INTERVAL_S
-        self._say(f"{self._name}: {_amount(completed, self._total, self._unit)}")
+        self.amount = _amount(completed, self._total, self._unit)
 
 
 def _amount(completed: float, total: float | None, unit: str) -> str:

@@ -19,13 +19,14 @@ from app.convert.recipe import recipe_of
 from app.convert.verify import VerifyOptions, verify_engine
 from app.convert.weights import Weights, resolve_weights
 from app.device import read_device
-from app.engines.engine import Engine, alias_for
+from app.engines.engine import Engine, alias_for, split_name
 from app.engines.files import store_errors
 from app.engines.identity import Identity, platform_of
 from app.engines.manifest import BuildRecord, WeightsFacts
 from app.engines.store import EngineStore, Found, Miss
 from app.progress import Reporter
 from app.runtime.choose import backend_versions, choose_backend
+from app.status import StatusReporter, status_path
 from app.types import Precision
 
 
@@ -43,11 +44,21 @@ def convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
     """
     Bring the engine that `options` describe into the store, building it only if it is not there.
 
+    How far it is stands in the job's status file, for others to read.
+
     Raises:
         JetsmithError: one of its kinds for each step; nothing was published then, and what was there still is.
     """
     if options.download_only:
         return Conversion(resolve_weights(options.weights, reporter))
+    job_name = split_name(options.alias.name)[0]
+    with StatusReporter(reporter, status_path(options.store.parent, job_name)) as watched:
+        conversion = _convert(options, watched)
+        watched.ready("the engine is built" if conversion.built else "the engine was there already")
+    return conversion
+
+
+def _convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
     job = _Job.prepare(options, reporter)
     job.store.sweep()
     found = _look(job, reporter)

@@ -1,0 +1,60 @@
+"""`jetsmith status`."""
+
+import argparse
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+from app.cli.settings import load
+from app.engines.engine import split_name
+from app.errors import EngineNotFound
+from app.status import FOLDER, State, Status, read_status, status_path
+
+
+def status_command(args: argparse.Namespace) -> int:
+    """Returns 0 if all that was asked for is ready or being built, 1 if any failed, hangs or cannot be read."""
+    models = load(args, {}).models_dir
+    paths = [status_path(models, _job(name)) for name in args.jobs] or sorted((models / FOLDER).glob("[!.]*.json"))
+    now = datetime.now(timezone.utc)
+    if not paths and not args.json:
+        print(f"No conversion has run yet in {models}. Start one: jetsmith convert")
+    code = 0
+    for path in paths:
+        status = read_status(path)
+        if status is None:
+            raise EngineNotFound(f"There is no status at {path}", hint="Start the conversion: jetsmith convert")
+        hung = status.is_hung(now)
+        print(json.dumps({**json.loads(status.to_json()), "hung": hung}) if args.json else _line(status, now))
+        code = max(code, int(hung or status.state is State.FAILED))
+    return code
+
+
+def _job(name: str) -> str:
+    """A job by its name, or by the path of its engine."""
+    stem, suffix = split_name(Path(name).name)
+    return stem if suffix else name
+
+
+def _line(status: Status, now: datetime) -> str:
+    if status.state is State.READY:
+        return f"{status.job}: ready since {_local(status.updated)}"
+    if status.state is State.FAILED:
+        hint = f"\n    {status.hint}" if status.hint else ""
+        return f"{status.job}: failed at {_local(status.updated)}: {status.message}{hint}"
+    if status.is_hung(now):
+        return (
+            f"{status.job}: hung: no sign of life since {_local(status.heartbeat)}, at «{status.phase}» "
+            f"(process {status.pid}); it was killed or has lost power, start it again: jetsmith convert"
+        )
+    percent = "" if status.percent is None else f" {status.percent:.0f} %"
+    return f"{status.job}: building,{percent} {status.phase}, for {_for(status.started, now)}"
+
+
+def _local(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _for(since: str, now: datetime) -> str:
+    seconds = max(0, round((now - datetime.fromisoformat(since)).total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

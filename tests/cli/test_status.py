@@ -1,0 +1,73 @@
+"""`jetsmith status`: what it says, and the exit code that a health check goes by."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from app.status import State, Status, status_path
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JETSMITH_MODELS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def _leave(models: Path, job: str, **changes: object) -> None:
+    now = datetime.now(timezone.utc)
+    moment = now.isoformat()
+    silent_s = changes.pop("silent_s", 0)
+    assert isinstance(silent_s, int)
+    beat = (now - timedelta(seconds=silent_s)).isoformat()
+    status = Status(job, State.RUNNING, "build tensorrt engine", 42.4, "", "", moment, moment, beat, 7)
+    path = status_path(models, job)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(replace(status, **changes).to_json())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        pytest.param({}, 0, "a: building, 42 % build tensorrt engine, for 0 s", id="building"),
+        pytest.param({"percent": None}, 0, "a: building, build tensorrt engine", id="building-without-end"),
+        pytest.param({"state": State.READY}, 0, "a: ready since", id="ready"),
+        pytest.param({"state": State.FAILED, "message": "no room", "hint": "make some"}, 1, "make some", id="failed"),
+        pytest.param({"silent_s": 60}, 1, "no sign of life", id="hung"),
+    ],
+)
+def test_one_line_a_job_and_an_exit_code(
+    changes: dict[str, object], code: int, says: str, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leave(models, "a", **changes)
+    assert main(["status"]) == code
+    assert says in capsys.readouterr().out
+
+
+def test_one_bad_job_decides_unless_another_is_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _leave(models, "good", state=State.READY)
+    _leave(models, "bad", state=State.FAILED, message="no room")
+    assert main(["status"]) == 1
+    assert main(["status", "good"]) == 0
+    assert main(["status", "models/good.engine"]) == 0
+    capsys.readouterr()
+    assert main(["status", "--json"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["job"], row["state"], row["hung"]) for row in rows] == [
+        ("bad", "failed", False),
+        ("good", "ready", False),
+    ]
+
+
+def test_nothing_yet_is_no_failure_but_a_job_that_was_never_begun_is(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status"]) == 0
+    assert "No conversion has run yet" in capsys.readouterr().out
+    assert main(["status", "--json"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["status", "yolo11n"]) == 1
+    assert "no status" in capsys.readouterr().err

@@ -1,0 +1,211 @@
+"""The status file: what a watcher sees while a conversion runs, when it ends, and when it was killed."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from app import status as module
+from app.errors import BuildFailed
+from app.progress import SilentReporter
+from app.status import State, Status, StatusReporter, read_status, status_path
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+class Listener(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return status_path(tmp_path / "models", "yolo11n-pose")
+
+
+def _read(path: Path) -> Status:
+    status = read_status(path)
+    assert status is not None
+    return status
+
+
+def _status(**changes: object) -> Status:
+    moment = NOW.isoformat()
+    whole = Status("a", State.RUNNING, "build", 42.0, "", "", moment, moment, moment, 7)
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def test_a_watcher_sees_phase_percent_and_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TICK_S", 0.02)
+    with StatusReporter(SilentReporter(), path) as reporter:
+        assert not path.exists(), "nothing was done yet"
+        with reporter.phase("build engine") as step:
+            assert (_read(path).state, _read(path).phase, _read(path).percent) == (State.RUNNING, "build engine", None)
+            step.update(42, 100)
+            reporter.note("half the workspace")
+            _wait_until(lambda: _read(path).percent == 42)
+            assert (_read(path).message, _read(path).pid) == ("half the workspace", os.getpid())
+        reporter.ready("the engine is built")
+    last = _read(path)
+    assert (last.job, last.state, last.percent, last.message) == (
+        "yolo11n-pose",
+        State.READY,
+        100.0,
+        "the engine is built",
+    )
+    assert last.started <= last.updated <= last.heartbeat
+    assert sorted(path.parent.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_the_heart_beats_while_nothing_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TICK_S", 0.02)
+    monkeypatch.setattr(module, "_HEARTBEAT_S", 0.05)
+    with StatusReporter(SilentReporter(), path) as reporter, reporter.phase("build"):
+        first = _read(path)
+        _wait_until(lambda: _read(path).heartbeat > first.heartbeat)
+        assert _read(path).updated == first.updated
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        pytest.param(BuildFailed("no room", hint="make some"), "no room", id="a-users-error"),
+        pytest.param(KeyboardInterrupt(), "stopped", id="ctrl-c"),
+        pytest.param(SystemExit(143), "stopped", id="sigterm"),
+        pytest.param(ZeroDivisionError("0/0"), "a bug: ZeroDivisionError: 0/0", id="a-bug"),
+    ],
+)
+def test_a_failure_says_why_even_before_the_first_phase(path: Path, error: BaseException, message: str) -> None:
+    with pytest.raises(type(error)), StatusReporter(SilentReporter(), path):
+        raise error
+    assert _read(path).state is State.FAILED
+    assert message in _read(path).message
+    assert _read(path).hint == ("make some" if isinstance(error, BuildFailed) else _read(path).hint)
+
+
+def test_what_is_ready_already_is_not_written_again(path: Path) -> None:
+    for _ in range(2):
+        with StatusReporter(SilentReporter(), path) as reporter:
+            reporter.ready("there")
+        path.chmod(0o640)  # a write would set it back
+    with StatusReporter(SilentReporter(), path) as reporter:
+        reporter.ready("there")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_ready_replaces_an_older_failure(path: Path) -> None:
+    with pytest.raises(BuildFailed), StatusReporter(SilentReporter(), path):
+        raise BuildFailed("once")
+    with StatusReporter(SilentReporter(), path) as reporter:
+        reporter.ready("there")
+    assert _read(path).state is State.READY
+
+
+def test_where_it_cannot_be_written_the_work_goes_on_and_that_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("no folder")
+    listener = Listener()
+    with StatusReporter(listener, status_path(tmp_path / "models", "a")) as reporter:
+        for _ in range(3):
+            with reporter.phase("build"):
+                pass
+        reporter.ready("there")
+    assert len(listener.warnings) == 1
+    assert "cannot be written" in listener.warnings[0]
+
+
+def test_a_full_disk_does_not_end_the_work(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_replace", full)
+    listener = Listener()
+    with StatusReporter(listener, path) as reporter, reporter.phase("build"):
+        pass
+    assert "No space left on device" in listener.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "hung"),
+    [
+        pytest.param(State.RUNNING, 5, False, id="alive"),
+        pytest.param(State.RUNNING, 31, True, id="silent"),
+        pytest.param(State.RUNNING, -3600, False, id="clock-set-back"),
+        pytest.param(State.READY, 86400, False, id="done-long-ago"),
+        pytest.param(State.FAILED, 86400, False, id="failed-long-ago"),
+    ],
+)
+def test_only_what_runs_can_hang(state: State, age_s: int, hung: bool) -> None:
+    assert _status(state=state).is_hung(NOW + timedelta(seconds=age_s)) is hung
+
+
+def test_a_killed_process_leaves_running_and_an_old_heartbeat(path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from app.progress import SilentReporter\nfrom app.status import StatusReporter\n"
+        "with StatusReporter(SilentReporter(), Path(sys.argv[1])) as r, r.phase('build'):\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)])
+    _wait_until(path.exists)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = _read(path)
+    assert (left.state, left.phase, left.pid) == (State.RUNNING, "build", process.pid)
+    assert left.is_hung(datetime.now(timezone.utc) + timedelta(seconds=31))
+
+
+def test_what_a_kill_left_half_written_goes_with_a_later_write(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    old, new = path.parent / ".a-1234.part", path.parent / ".a-5678.part"
+    for partial in (old, new):
+        partial.touch()
+    os.utime(old, (0, 0))
+    with StatusReporter(SilentReporter(), path) as reporter:
+        reporter.ready("there")
+    assert sorted(path.parent.iterdir()) == [new, path]
+
+
+WHOLE = json.loads(_status().to_json())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"[]", id="no-table"),
+        pytest.param(b"\xff", id="no-text"),
+        pytest.param(b"[" * 50_000, id="too-deep"),
+        pytest.param(json.dumps({**WHOLE, "state": "dreaming"}).encode(), id="no-state"),
+        pytest.param(json.dumps({**WHOLE, "heartbeat": "2026-01-02T03:04:05"}).encode(), id="no-zone"),
+        pytest.param(json.dumps({**WHOLE, "pid": "7"}).encode(), id="a-type"),
+        pytest.param(json.dumps({key: WHOLE[key] for key in WHOLE if key != "percent"}).encode(), id="a-key-less"),
+    ],
+)
+def test_what_is_no_status_is_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    assert read_status(tmp_path / "a.json") is None
+    assert read_status(tmp_path / "b.json") is None
+
+
+def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(_status().to_json())
+    assert read_status(tmp_path / "a.json") == _status()
+
+
+def _wait_until(condition: object) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
