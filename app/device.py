@@ -38,6 +38,7 @@ class Device:
     cpu_features: tuple[str, ...]  # sorted; only those that compute kernels are chosen by
     ram_bytes: int | None
     gpu: Gpu | None
+    part: str = UNKNOWN  # the module's part number, by which NVIDIA tells variants apart: "p3767-0005"
 
     @property
     def slug(self) -> str:
@@ -53,7 +54,7 @@ class Device:
             return _slugged(self.gpu.name if self.gpu else "", sm, tail=sm)
         known = _MODULE_NOISE.sub(" ", self.module) if self.module != UNKNOWN else ""
         name = known if known.strip() else f"jetson {self.soc if self.soc != UNKNOWN else ''}"
-        memory = "" if self.ram_bytes is None or "gb" in name.lower() else _nominal_memory(self.ram_bytes)
+        memory = "" if self.ram_bytes is None or "gb" in name.lower() else f"{nominal_gb(self.ram_bytes)}gb"
         return _slugged(name, memory, sm, tail=sm)
 
 
@@ -69,11 +70,11 @@ def read_device(
 
     `gpu_probe` returns the GPU, or None where there is none; by default the CUDA driver is asked.
     """
-    cpu_model, cpu_features = parse_cpuinfo(_read(root / "proc/cpuinfo"))
-    compatible = _strings(root / "proc/device-tree/compatible")
+    cpu_model, cpu_features = parse_cpuinfo(read_text(root / "proc/cpuinfo"))
+    compatible = _device_tree(root, "compatible")
     soc = next((name.removeprefix("nvidia,") for name in compatible if _TEGRA.fullmatch(name)), UNKNOWN)
     gpu = (gpu_probe or probe_gpu)()
-    found_l4t = parse_l4t(_read(root / "etc/nv_tegra_release"))
+    found_l4t = parse_l4t(read_text(root / "etc/nv_tegra_release"))
     if found_l4t == UNKNOWN:
         found_l4t = l4t.strip() or UNKNOWN
     is_jetson = (
@@ -90,8 +91,9 @@ def read_device(
         l4t=found_l4t,
         cpu_model=cpu_model,
         cpu_features=cpu_features,
-        ram_bytes=parse_memory(_read(root / "proc/meminfo")),
+        ram_bytes=parse_memory(read_text(root / "proc/meminfo")),
         gpu=gpu,
+        part=_part(compatible),
     )
 
 
@@ -117,8 +119,10 @@ _BOARDS = {
     "p3701-0005": "NVIDIA Jetson AGX Orin 64GB",
     "p3668": "NVIDIA Jetson Xavier NX",
     "p2888": "NVIDIA Jetson AGX Xavier",
+    "p3448": "NVIDIA Jetson Nano",
     "p3834-0008": "NVIDIA Jetson AGX Thor",
 }
+_PART = re.compile(r"p[0-9]{4}-[0-9]{4}")
 
 
 def parse_l4t(text: str) -> str:
@@ -127,23 +131,30 @@ def parse_l4t(text: str) -> str:
     return f"{found[1]}.{found[2]}" if found else UNKNOWN
 
 
+def _device_tree(root: Path, name: str) -> list[str]:
+    """
+    A property of the device tree. Docker masks /sys/firmware and with it /proc/device-tree, so copies of `model` and
+    `compatible` may be mounted at /etc/jetsmith.
+    """
+    return _strings(root / "proc/device-tree" / name) or _strings(root / "etc/jetsmith" / name)
+
+
+def _part(compatible: Iterable[str]) -> str:
+    """The carrier's number stands beside the module's ("nvidia,p3768-0000+p3767-0005"): only modules are known."""
+    found = (part for text in compatible for part in _PART.findall(text))
+    return next((part for part in found if part in _BOARDS or part[:5] in _BOARDS), UNKNOWN)
+
+
 def _module(root: Path, compatible: Iterable[str], given: str) -> str:
-    """
-    The module's name. Docker masks /sys/firmware and with it /proc/device-tree, so a copy of the model file may be
-    mounted at /etc/jetsmith/model.
-    """
-    for path in (root / "proc/device-tree/model", root / "etc/jetsmith/model"):
-        text = " ".join(_strings(path)).strip()
-        if text:
-            return text
-    boards = [name for text in compatible for board, name in _BOARDS.items() if board in text]
-    return given.strip() or (boards[0] if boards else UNKNOWN)
+    text = " ".join(_device_tree(root, "model")).strip()
+    part = _part(compatible)
+    return text or given.strip() or _BOARDS.get(part) or _BOARDS.get(part[:5], UNKNOWN)
 
 
-def _nominal_memory(ram_bytes: int) -> str:
+def nominal_gb(ram_bytes: int) -> int:
     """What the module is sold as: firmware and carve-outs keep 0.3 to 3 GB from the kernel's MemTotal."""
     gib = ram_bytes / 2**30
-    return f"{next((size for size in _NOMINAL_GB if size >= gib), round(gib))}gb"
+    return next((size for size in _NOMINAL_GB if size >= gib), round(gib))
 
 
 # --- /proc ---
@@ -257,7 +268,7 @@ def _attribute(cuda: Any, which: int, device: ctypes.c_int) -> int | None:
 # --- reading ---
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A file's text, or nothing where it is absent or hidden: a container may hide any of them."""
     try:
         return path.read_bytes().decode("utf-8", "replace")
@@ -267,7 +278,7 @@ def _read(path: Path) -> str:
 
 def _strings(path: Path) -> list[str]:
     """The NUL-terminated strings of a device-tree property."""
-    return [text.strip() for text in _read(path).split("\0") if text.strip()]
+    return [text.strip() for text in read_text(path).split("\0") if text.strip()]
 
 
 def _slugged(*parts: str, tail: str = "") -> str:

@@ -3,7 +3,7 @@
 import platform as python_platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app import __version__
+from app.board import board_facts, require_supported
 from app.convert.build import BuildOptions, Built, build_engine
 from app.convert.export import ExportOptions, export_onnx, exporter_versions
 from app.convert.options import ConvertOptions
@@ -27,7 +28,7 @@ from app.engines.store import EngineStore, Found, Miss
 from app.progress import Reporter
 from app.runtime.choose import backend_versions, choose_backend
 from app.status import StatusReporter, status_path
-from app.types import Precision
+from app.types import Backend, Precision
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class _Job:
     identity: Identity
     versions: dict[str, str]
     device_slug: str
+    board: Mapping[str, str]
     store: EngineStore
     alias: Path
     started: datetime
@@ -92,6 +94,8 @@ class _Job:
     def prepare(cls, options: ConvertOptions, reporter: Reporter) -> "_Job":
         started = datetime.now(timezone.utc)
         device = read_device()
+        if options.backend is not Backend.ONNXRUNTIME:  # which needs nothing of JetPack
+            require_supported(device)
         backend, why = choose_backend(options.backend)
         reporter.note(why)
         weights = resolve_weights(options.weights, reporter)
@@ -105,6 +109,7 @@ class _Job:
             identity=Identity(recipe_of(options, weights, backend, digest), platform_of(device, backend, versions)),
             versions={**versions, **exporter_versions(), "python": python_platform.python_version()},
             device_slug=device.slug,
+            board=board_facts(device),
             store=EngineStore(options.store),
             alias=alias_for(options.alias, backend),
             started=started,
@@ -189,6 +194,7 @@ def _record(job: _Job, built: Built, figures: dict[str, Any]) -> BuildRecord:
         seconds=job.seconds,
         verification=figures,
         weights=WeightsFacts(weights.path.name, weights.sha256, weights.path.stat().st_size),
+        board=job.board,
     )
 
 

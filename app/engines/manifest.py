@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from app.engines.identity import Identity
 from app.errors import EngineDamaged, EngineStale
 from app.types import Backend, Precision
 
-FORMAT = 1
+FORMAT = 2  # 1 had no `board`; it is read all the same
 MAX_BYTES = 2**20
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -45,6 +45,7 @@ class BuildRecord:
     seconds: Mapping[str, float]  # by phase
     verification: Mapping[str, Any]
     weights: WeightsFacts
+    board: Mapping[str, str] = field(default_factory=dict)  # power mode and clocks at that time, where a Jetson tells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,7 @@ class Manifest(BuildRecord):
             seconds=values.numbers("seconds"),
             verification=values.table("verification"),
             weights=WeightsFacts(weights.text("name"), weights.matching("sha256", _DIGEST), weights.count("size")),
+            board=values.texts("board") if "board" in values else {},  # the first manifests have none
         )
         if values.matching("key", _DIGEST) != manifest.identity.key:
             damaged(where, "its key does not belong to its identity")
@@ -169,6 +171,9 @@ class _Values:
         self._table = table
         self._where = where
         self._read: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._table
 
     def _get(self, key: str, expected: str, accepts: Callable[[Any], bool]) -> Any:
         self._read.add(key)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,19 @@ def changed(change: Callable[[dict[str, Any]], Any]) -> bytes:
 
 def test_what_is_written_comes_back() -> None:
     assert Manifest.from_json(TEXT.encode(), "x.json") == MANIFEST
+
+
+def test_a_manifest_of_the_first_format_has_no_board_and_is_read() -> None:
+    def first(values: dict[str, Any]) -> None:
+        del values["board"]
+        values["format"] = 1
+
+    assert Manifest.from_json(changed(first), "x.json") == replace(MANIFEST, format=1)
+
+
+def test_the_board_of_the_build_comes_back() -> None:
+    made = Manifest.of(replace(record(), board={"power_mode": "15W"}), engine="a.engine", size=6, sha256="a" * 64)
+    assert Manifest.from_json(made.to_json().encode(), "x.json").board == {"power_mode": "15W"}
 
 
 def test_people_can_read_it() -> None:
@@ -57,6 +71,9 @@ def test_a_newer_format_is_stale_and_says_so() -> None:
         pytest.param(TEXT.replace("12.5", '"\\ud800"').encode(), "surrogates", id="half a character"),
         pytest.param(b'{"format": 1, "format": 1}', "twice", id="a key twice"),
         pytest.param(changed(lambda v: v.update(extra=1)), "unknown key 'extra'", id="unknown key"),
+        pytest.param(
+            changed(lambda v: v.update(board={"gpu_mhz": 306})), "`board` must hold text", id="a board of numbers"
+        ),
         pytest.param(changed(lambda v: v["weights"].update(extra=1)), "weights .*unknown key", id="unknown inner key"),
         pytest.param(changed(lambda v: v.pop("sha256")), "`sha256` is missing", id="missing key"),
         pytest.param(changed(lambda v: v.update(size=True)), "`size` must be a whole number", id="true for a number"),

@@ -11,6 +11,7 @@ import pytest
 from app.engines import engine as engine_module
 from app.engines.engine import Engine, alias_for, check, manifest_path
 from app.engines.identity import in_words
+from app.engines.manifest import FORMAT
 from app.engines.store import EngineStore, Found, Miss
 from app.errors import EngineDamaged, EngineNotFound, EngineStale, StoreError
 from app.types import Backend
@@ -201,7 +202,7 @@ def test_a_shelf_that_leads_out_of_the_store_is_refused(store: EngineStore, tmp_
 def test_a_manifest_of_a_newer_jetsmith_is_a_miss_and_a_stale_engine(store: EngineStore) -> None:
     engine = publish(store)
     path = manifest_path(engine.path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": FORMAT + 1}))
     miss = store.find(identity())
     assert isinstance(miss, Miss)
     assert "newer jetsmith" in miss.reason
