@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from app.runtime import tensorrt_compat as compat
 from app.runtime.base import Tensors
 from app.runtime.cuda import Buffer, CudaSession, cuda_errors_as_ours
 from app.types import Backend, TensorSpec
+
+if TYPE_CHECKING:
+    import tensorrt as stubs
 
 # By name: the numbers behind them differ between releases, and some releases lack some.
 _DTYPES: Mapping[str, type[np.generic]] = {
@@ -34,6 +38,15 @@ _FOREIGN = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """TensorRT's objects, in the order in which they must go."""
+
+    context: "stubs.IExecutionContext"
+    engine: "stubs.ICudaEngine"
+    runtime: "stubs.Runtime"
+
+
 class TensorRTRunner:
     """
     Runs one engine file on the first GPU.
@@ -47,9 +60,7 @@ class TensorRTRunner:
     ) -> None:
         self._path, self._header, self._offset, self._backend = path, header, offset, backend
         self._stack = ExitStack()
-        self._runtime: Any = None
-        self._engine: Any = None
-        self._context: Any = None
+        self._loaded: _Loaded | None = None
         self._inputs: list[Buffer] = []
         self._outputs: list[Buffer] = []
 
@@ -73,8 +84,8 @@ class TensorRTRunner:
             self._cuda = stack.enter_context(CudaSession())
             stack.callback(self._forget_engine)  # TensorRT's objects go before the memory they point to
             with self._cuda.current():
-                self._load(trt, plan)
-                self._bind(trt)
+                self._loaded = self._load(trt, plan)
+                self._bind(trt, self._loaded)
             self._stack = stack.pop_all()
         return self
 
@@ -88,10 +99,12 @@ class TensorRTRunner:
 
     def infer(self, feeds: Tensors) -> Tensors:
         """Run once; the arrays returned are overwritten by the next call."""
+        if self._loaded is None:
+            raise RuntimeError("the runner has not been entered")
         with cuda_errors_as_ours(f"running {self._path.name}"), self._cuda.current():
             for buffer in self._inputs:
                 self._cuda.copy_in(buffer, self._checked(feeds, buffer.spec))
-            if not self._context.execute_async_v3(self._cuda.stream_handle):
+            if not self._loaded.context.execute_async_v3(self._cuda.stream_handle):
                 raise EngineError(
                     f"TensorRT could not run {self._path.name}: {_said()}", hint="Run it again with --verbose."
                 )
@@ -116,44 +129,47 @@ class TensorRTRunner:
             raise EngineDamaged(f"{self._path} holds no plan behind its header", hint=_REBUILD)
         return memoryview(data)[self._offset :]
 
-    def _load(self, trt: Any, plan: memoryview) -> None:
+    def _load(self, trt: Any, plan: memoryview) -> _Loaded:
         compat.MESSAGES.take_errors()
-        self._runtime = trt.Runtime(compat.logger(trt))
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
+        runtime: stubs.Runtime = trt.Runtime(compat.logger(trt))
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
             raise _refused(trt, self._path)
-        self._context = self._engine.create_execution_context()
-        if self._context is None:  # most often for want of memory
+        context = engine.create_execution_context()
+        if context is None:  # most often for want of memory
             raise EngineError(
                 f"TensorRT could not prepare {self._path.name}: {_said()}",
                 hint="Close other programs that use the GPU, and run it again.",
             )
+        return _Loaded(context, engine, runtime)
 
-    def _bind(self, trt: Any) -> None:
+    def _bind(self, trt: Any, loaded: _Loaded) -> None:
         """Make room for every tensor and tell TensorRT where it is."""
-        for index in range(self._engine.num_io_tensors):
-            name = self._engine.get_tensor_name(index)
-            is_input = self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
-            buffer = self._cuda.buffer(self._spec(trt, name))
+        engine, context = loaded.engine, loaded.context
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            buffer = self._cuda.buffer(self._spec(trt, engine, name))
             (self._inputs if is_input else self._outputs).append(buffer)
-            bound = self._context.set_tensor_address(name, buffer.address)
-            if not bound or (is_input and not self._context.set_input_shape(name, buffer.spec.shape)):
+            bound = context.set_tensor_address(name, buffer.address)
+            if not bound or (is_input and not context.set_input_shape(name, buffer.spec.shape)):
                 raise EngineError(f"TensorRT refused tensor {name!r} of {self._path.name}: {_said()}", hint=_REBUILD)
 
-    def _spec(self, trt: Any, name: str) -> TensorSpec:
-        shape = tuple(self._engine.get_tensor_shape(name))
-        dtype = _dtype(trt, self._engine.get_tensor_dtype(name))
+    def _spec(self, trt: Any, engine: "stubs.ICudaEngine", name: str) -> TensorSpec:
+        dims: Any = engine.get_tensor_shape(name)
+        shape = tuple(dims)
+        dtype = _dtype(trt, engine.get_tensor_dtype(name))
         if dtype is None or min(shape, default=1) < 0:
             raise ModelError(
                 f"Tensor {name!r} of {self._path.name} has shape {shape} and type "
-                f"{self._engine.get_tensor_dtype(name)}, not a static numeric one",
+                f"{engine.get_tensor_dtype(name)}, not a static numeric one",
                 hint=_REBUILD,
             )
         return TensorSpec(name, shape, dtype)
 
     def _forget_engine(self) -> None:
         with self._cuda.current():
-            self._context = self._engine = self._runtime = None
+            self._loaded = None
         self._inputs, self._outputs = [], []
 
 

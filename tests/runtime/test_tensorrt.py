@@ -212,7 +212,8 @@ def test_a_run_that_tensorrt_refuses_is_an_error_with_its_words(
 ) -> None:
     with _runner(_engine(detector)) as runner:
         monkeypatch.setattr(IExecutionContext, "set_tensor_address", lambda self, name, memory: self._addresses.clear())
-        runner._context._addresses.clear()
+        loaded: Any = runner._loaded
+        loaded.context._addresses.clear()
         with pytest.raises(EngineError, match="no address or no shape"):
             runner.infer({"images": _images()})
     assert cuda.retained == 0
