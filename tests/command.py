@@ -25,6 +25,7 @@ class Jetsmith:
         return {
             **kept,
             "HOME": str(self.home),
+            "TMPDIR": str(self.home),
             "JETSMITH_MODELS_DIR": str(self.models),
             "JETSMITH_CONFIG": str(PROJECT_ROOT / "config" / "demo.yaml"),
             "PYTHONPATH": str(PROJECT_ROOT),

@@ -55,9 +55,20 @@ def test_the_alias_is_a_relative_link_into_the_store(converted: Jetsmith) -> Non
     assert alias.resolve() == converted.engines()[0]
 
 
-def test_nothing_is_left_beside_the_engine_and_nothing_is_written_at_home(converted: Jetsmith) -> None:
+def test_nothing_is_left_beside_the_engine_and_nothing_is_written_elsewhere(converted: Jetsmith) -> None:
+    """HOME, the folder for temporary files and the working folder are one, and it stays empty."""
+    converted("infer", "--model", "demo-detect", SCENES / "detect")
     assert converted.litter() == []
     assert list(converted.home.rglob("*")) == []
+
+
+def test_it_works_with_no_network_at_all(empty: Jetsmith) -> None:
+    unshare = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a network namespace of one's own is not allowed here")
+    for arguments in (["convert", *MODEL], ["infer", "--model", "demo-detect", str(SCENES / "detect")]):
+        command = [*unshare, *empty.command(*arguments)]
+        subprocess.run(command, env=empty.env, cwd=empty.home, capture_output=True, check=True)
 
 
 def test_a_second_run_does_nothing_and_imports_no_torch(jetsmith: Jetsmith) -> None:
