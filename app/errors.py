@@ -13,6 +13,7 @@ JetsmithError
 │   ├── ExportFailed
 │   ├── PrecisionFailed
 │   ├── BuildFailed
+│   │   └── OutOfMemory
 │   └── VerificationFailed
 ├── BackendUnavailable
 ├── EngineError
@@ -77,6 +78,10 @@ class PrecisionFailed(ConvertError):
 
 class BuildFailed(ConvertError):
     """The backend could not build an engine from the ONNX graph."""
+
+
+class OutOfMemory(BuildFailed):
+    """The build took more memory than there is; trying less may do."""
 
 
 class VerificationFailed(ConvertError):

@@ -1,5 +1,6 @@
 """The child that builds: it alone loads the builder's library, and its memory goes with it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ def _build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         from app.convert.build_onnxruntime import build
     else:
         from app.convert.build_tensorrt import build
-    return {"header": _header(Path(job["onnx"])), **build(job, channel)}
+    result = {"header": _header(Path(job["onnx"])), **build(job, channel)}
+    return {**result, "peak_memory_bytes": _peak_memory_bytes()}
+
+
+def _peak_memory_bytes() -> int | None:
+    """Of this program. `getrusage` would count what its parent held when it started it."""
+    found = re.search(r"^VmHWM:\s*([0-9]+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _header(graph: Path) -> dict[str, Any]:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from app.convert.child import Channel
+from app.convert.effort import Effort, tells_of_no_memory, workspace_bytes
 from app.convert.precision import fp32_layers, has_strong_types, refuse_int8, set_weak_types, typed_graph
-from app.device import Device, Gpu, read_device
+from app.device import Gpu, read_device
 from app.engines.header import write_header
-from app.errors import BuildFailed
+from app.errors import BuildFailed, OutOfMemory
 from app.metadata import ModelMetadata
 from app.runtime import tensorrt_compat as compat
 from app.types import Backend, Precision
 
-_GIB = 2**30
 _ERRORS_SHOWN = 8
 
 
@@ -25,7 +25,7 @@ class Plan:
     source: Path  # the FP32 graph
     typed: Path  # where an FP16 graph goes
     precision: Precision
-    workspace_bytes: int | None  # None: the library's own limit
+    effort: Effort
     capabilities: tuple[str, ...]  # TensorRT for RTX: "SM86", …
 
 
@@ -37,6 +37,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
     Job:
         backend, precision: their values. workspace_gb: a number, or None for a share of the device's memory.
+        optimization_level, max_tactics: optional, numbers; what this release has no name for is left out.
         capabilities: optional, TensorRT for RTX: the GPUs to build for ("SM86"), instead of this machine's.
 
     Raises:
@@ -52,7 +53,9 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         source=Path(job["onnx"]),
         typed=engine.with_suffix(".typed.onnx"),
         precision=precision,
-        workspace_bytes=workspace_bytes(job.get("workspace_gb"), device),
+        effort=Effort(
+            workspace_bytes(job.get("workspace_gb"), device), job.get("optimization_level"), job.get("max_tactics")
+        ),
         capabilities=_capabilities(trt, job.get("capabilities"), device.gpu),
     )
     started = time.perf_counter()
@@ -62,7 +65,6 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         "engine": str(engine),
         "precision": precision.value,
         "seconds": round(time.perf_counter() - started, 3),
-        "workspace_bytes": plan.workspace_bytes,
         "version": str(trt.__version__),
     }
 
@@ -77,20 +79,6 @@ def _write(engine: Path, header: bytes, serialized: Any) -> None:
             f"The engine cannot be written to {engine}: {error.strerror}",
             hint="Make room on that disk, or set models_dir to another, then run it again.",
         ) from error
-
-
-def workspace_bytes(wanted_gb: float | None, device: Device) -> int | None:
-    """
-    How much scratch memory TensorRT may try out: as asked, else by the device's memory.
-
-    4 GB of memory give 1 GB, 8 give 2, 16 and more give 4: on a Jetson the system lives in the same memory.
-    """
-    if wanted_gb is not None:
-        return int(wanted_gb * _GIB)
-    memory = device.gpu.memory_bytes if device.gpu and not device.gpu.integrated else device.ram_bytes
-    if memory is None:
-        return None
-    return next((share * _GIB for limit, share in ((6, 1), (12, 2)) if memory < limit * _GIB), 4 * _GIB)
 
 
 def _capabilities(trt: Any, wanted: list[str] | None, gpu: Gpu | None) -> tuple[str, ...]:
@@ -147,8 +135,13 @@ def _config(trt: Any, builder: Any, plan: Plan) -> Any:
     # TF32 keeps ten bits of a mantissa, no more than FP16. Who asks for FP32 asks for its accuracy, and the FP32
     # tail of an FP16 engine holds no work that TF32 would speed up; so it is off, though TensorRT has it on.
     config.clear_flag(trt.BuilderFlag.TF32)
-    if plan.workspace_bytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_bytes)
+    effort = plan.effort
+    if effort.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, effort.workspace_bytes)
+    if effort.level is not None and hasattr(config, "builder_optimization_level"):
+        config.builder_optimization_level = effort.level
+    if effort.max_tactics is not None and hasattr(config, "max_num_tactics"):
+        config.max_num_tactics = effort.max_tactics
     if hasattr(config, "num_compute_capabilities") and hasattr(config, "set_compute_capability"):
         config.num_compute_capabilities = len(plan.capabilities)
         for index, name in enumerate(plan.capabilities):
@@ -186,18 +179,15 @@ def _node(parser_error: Any, graph: Path) -> tuple[str, str]:
 
 
 def _build_failure(trt: Any, plan: Plan) -> BuildFailed:
+    """A builder that fails without a word has most often run out of memory as well."""
     said = compat.MESSAGES.take_errors()
-    memory = any("memory" in text.lower() for text in said)
-    hint = (
-        "Close other programs, or give TensorRT less to try: a smaller workspace_size."
-        if memory
-        else "Run it again with --verbose for all that TensorRT says."
-    )
-    return BuildFailed(
-        f"{trt.__name__} built no {plan.precision.value} engine from {plan.source.name}: "
-        + (_joined(said) or "it gave no reason"),
-        hint=hint,
-    )
+    message = f"{trt.__name__} built no {plan.precision.value} engine from {plan.source.name}: "
+    if not said or any(tells_of_no_memory(text) for text in said):
+        return OutOfMemory(
+            message + (_joined(said) or "it gave no reason"),
+            hint="Close other programs, or give TensorRT less to try: a smaller workspace_size.",
+        )
+    return BuildFailed(message + _joined(said), hint="Run it again with --verbose for all that TensorRT says.")
 
 
 def _joined(lines: list[str]) -> str:

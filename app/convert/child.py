@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from app import errors
+from app.convert.effort import tells_of_no_memory
 from app.errors import ConvertError, JetsmithError
 from app.progress import Phase, Reporter
 
@@ -81,13 +82,15 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     error: type[ConvertError] = ConvertError,
+    out_of_memory: type[ConvertError] | None = None,
 ) -> dict[str, Any]:
     """
     Run `python -m module` on `job` and return its result.
 
     Its output goes to `work/<last part of module>.log`. A child that crashes, is killed, runs longer than
-    `timeout_s` or ends without an answer raises `error`, with the end of that log; an error that the child
-    itself sent arrives as the class it was.
+    `timeout_s` or ends without an answer raises `error`, with the end of that log; one that was killed as the kernel
+    does when memory runs out, or whose last words tell of that, raises `out_of_memory`, if given. An error that the
+    child itself sent arrives as the class it was.
     """
     log = work / f"{module.rpartition('.')[2]}.log"
     reader, writer = os.pipe()
@@ -112,7 +115,10 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
             for line in log.read_text(errors="replace").splitlines():
                 reporter.detail(f"{log.stem}: {line}")
     if result is None:
-        raise error(_how_it_ended(module, child.returncode), hint=_log_tail(log))
+        tail = _log_tail(log)
+        lacked = child.returncode == -signal.SIGKILL or tells_of_no_memory(tail)
+        kind = out_of_memory if out_of_memory and lacked else error
+        raise kind(_how_it_ended(module, child.returncode), hint=tail)
     return result
 
 

@@ -15,8 +15,9 @@ from onnx import helper
 
 from app.convert import build_tensorrt
 from app.convert.build import BuildOptions, build_engine
-from app.convert.build_tensorrt import build, workspace_bytes
+from app.convert.build_tensorrt import build
 from app.convert.child import Channel
+from app.convert.effort import workspace_bytes
 from app.convert.precision import set_weak_types
 from app.device import Device, Gpu
 from app.engines.header import read_header
@@ -204,7 +205,7 @@ def test_rtx_builds_for_the_gpu_of_this_machine_or_says_that_it_cannot(
         pytest.param(None, _device(_gpu(), int(3.6 * GIB)), 1 * GIB, id="orin-nano-4gb"),
         pytest.param(None, _device(_gpu(), int(7.4 * GIB)), 2 * GIB, id="orin-nano-8gb"),
         pytest.param(None, _device(_gpu(), int(15.3 * GIB)), 4 * GIB, id="orin-nx-16gb"),
-        pytest.param(None, _device(_gpu(), int(61 * GIB)), 4 * GIB, id="agx-orin-64gb"),
+        pytest.param(None, _device(_gpu(), int(61 * GIB)), 8 * GIB, id="agx-orin-64gb"),
         pytest.param(None, _device(_gpu(integrated=False, memory_bytes=8 * GIB), 64 * GIB), 2 * GIB, id="pc-8gb-gpu"),
         pytest.param(None, _device(_gpu(), None), None, id="unknown"),
     ],
