@@ -54,7 +54,7 @@ class Summary:
 
     pictures: int
     failures: int
-    detections: int
+    detections: int | None  # None for a model that classifies
     p50_ms: Speed | None
     p95_ms: Speed | None
     end: End
@@ -67,7 +67,9 @@ class Summary:
         return 3 if self.failures else 0
 
     def __str__(self) -> str:
-        parts = [_count(self.pictures, "picture"), _count(self.detections, "object")]
+        parts = [_count(self.pictures, "picture")]
+        if self.detections is not None:
+            parts.append(_count(self.detections, "object"))
         if self.failures:
             parts.append(f"{self.failures} failed")
         if self.p50_ms is not None:
@@ -148,7 +150,7 @@ class _Tally:
     """Counts while a run goes on."""
 
     failures: int = 0
-    detections: int = 0
+    detections: int | None = None
     speeds: list[Speed] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -156,7 +158,8 @@ class _Tally:
             self.failures += 1
             return
         _, result = outcome
-        self.detections += 0 if result.detections is None else len(result.detections)
+        if result.detections is not None:
+            self.detections = (self.detections or 0) + len(result.detections)
         self.speeds.append(result.speed_ms)
 
     def summary(self, end: End) -> Summary:

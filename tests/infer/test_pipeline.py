@@ -80,8 +80,8 @@ def test_ctrl_c_ends_with_what_was_done() -> None:
 def test_no_picture_has_no_speed() -> None:
     summary = run([failure()], _model(), [], ListReporter())
 
-    assert summary == Summary(0, 1, 0, None, None, End.DONE)
-    assert str(summary) == "0 pictures; 0 objects; 1 failed"
+    assert summary == Summary(0, 1, None, None, None, End.DONE)
+    assert str(summary) == "0 pictures; 1 failed"
 
 
 def test_infer_from_files_to_lines(tmp_path: Path) -> None:
