@@ -46,6 +46,8 @@ def test_the_manifest_says_what_was_asked_for_what_was_built_and_how_well(conver
     assert manifest["identity"]["platform"]["backend"] == "onnxruntime"
     assert manifest["verification"]["tensor_error"]["output0"] < 0.005
     assert set(manifest["seconds"]) == {"export", "build", "verify"}
+    assert manifest["build"]["peak_memory_mb"] > 20
+    assert manifest["build"]["out_of_memory_with"] == []
 
 
 def test_the_alias_is_a_relative_link_into_the_store(converted: Jetsmith) -> None:

@@ -194,6 +194,7 @@ def _record(job: _Job, built: Built, figures: dict[str, Any]) -> BuildRecord:
         seconds=job.seconds,
         verification=figures,
         weights=WeightsFacts(weights.path.name, weights.sha256, weights.path.stat().st_size),
+        build=built.facts,
         board=job.board,
     )
 

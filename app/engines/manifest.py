@@ -17,7 +17,7 @@ from app.engines.identity import Identity
 from app.errors import EngineDamaged, EngineStale
 from app.types import Backend, Precision
 
-FORMAT = 2  # 1 had no `board`; it is read all the same
+FORMAT = 2  # 1 had neither `board` nor `build`; it is read all the same
 MAX_BYTES = 2**20
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -45,6 +45,7 @@ class BuildRecord:
     seconds: Mapping[str, float]  # by phase
     verification: Mapping[str, Any]
     weights: WeightsFacts
+    build: Mapping[str, Any] = field(default_factory=dict)  # what the builder was given, took, and made
     board: Mapping[str, str] = field(default_factory=dict)  # power mode and clocks at that time, where a Jetson tells
 
 
@@ -105,6 +106,7 @@ class Manifest(BuildRecord):
             seconds=values.numbers("seconds"),
             verification=values.table("verification"),
             weights=WeightsFacts(weights.text("name"), weights.matching("sha256", _DIGEST), weights.count("size")),
+            build=values.table("build") if "build" in values else {},
             board=values.texts("board") if "board" in values else {},  # the first manifests have none
         )
         if values.matching("key", _DIGEST) != manifest.identity.key:

@@ -29,7 +29,7 @@ def test_what_is_written_comes_back() -> None:
 
 def test_a_manifest_of_the_first_format_has_no_board_and_is_read() -> None:
     def first(values: dict[str, Any]) -> None:
-        del values["board"]
+        del values["board"], values["build"]
         values["format"] = 1
 
     assert Manifest.from_json(changed(first), "x.json") == replace(MANIFEST, format=1)
