@@ -36,7 +36,7 @@ def test_a_hundred_kills(tmp_path: Path) -> None:
     jetsmith("convert", *MODEL)
     assert jetsmith.litter() == []
     assert len(jetsmith.engines()) == 1
-    jetsmith("infer", "--model", "demo-cls", SCENES / "cls")
+    jetsmith("infer", "--model", "demo-cls", SCENES / "cls" / "**" / "*.jpg")
 
 
 @pytest.mark.slow
