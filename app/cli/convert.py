@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from app.catalog import bundled_weights, parse_model_name
 from app.cli.reporters import make_reporter
 from app.cli.settings import SOURCE, TENSORRT, YOLO, load, store_root, wanted_backend
 from app.cli.show import engine_lines, shown
+from app.convert.effort import Effort, workspace_bytes
 from app.convert.options import ConvertOptions
 from app.convert.pipeline import convert
+from app.convert.trtexec import is_weakly_typed, trtexec
 from app.convert.weights import WeightsRequest
+from app.device import read_device
 from app.errors import SettingsError, UnknownModel
 from config.settings import PROJECT_ROOT, Settings
 
@@ -20,14 +24,33 @@ from config.settings import PROJECT_ROOT, Settings
 def convert_command(args: argparse.Namespace) -> int:
     if args.verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    options = _options(_settings(args), args)
+    if args.print_trtexec:
+        return _print_trtexec(options)
     started = time.monotonic()
-    conversion = convert(_options(_settings(args), args), make_reporter(verbose=args.verbose))
+    conversion = convert(options, make_reporter(verbose=args.verbose))
     if conversion.engine is None or conversion.alias is None:
         print(f"weights: {shown(conversion.weights.path)} ({conversion.weights.origin})")
         return 0
     took = time.monotonic() - started
     state = f"built in {took:.1f} s" if conversion.built else f"up to date, nothing to build ({took:.1f} s)"
     print("\n".join(engine_lines(conversion.engine, conversion.alias, state)))
+    return 0
+
+
+def _print_trtexec(options: ConvertOptions) -> int:
+    weights = options.weights
+    path = weights.bundled if weights.bundled is not None and not weights.path.exists() else weights.path
+    line = trtexec(
+        path.with_suffix(".onnx"),
+        options.alias,
+        options.precision,
+        Effort(workspace_bytes(options.workspace_gb, read_device()), options.optimization_level),
+        weakly_typed=is_weakly_typed(),
+    )
+    for difference in line.differences:
+        print(f"note: {difference}", file=sys.stderr)
+    print(line.command)
     return 0
 
 
@@ -39,6 +62,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         f"{TENSORRT}precision": args.precision,
         f"{TENSORRT}batch_size": args.batch,
         f"{SOURCE}trust_weights": args.trust_weights or None,
+        f"{SOURCE}keep_onnx": args.keep_onnx or None,
     }
     return load(args, overrides)
 

@@ -11,6 +11,7 @@ from app.cli.show import verification_line
 from app.device import read_device
 from app.engines.engine import Engine
 from app.engines.identity import in_words, platform_of
+from app.engines.plan import export_plan
 from app.engines.store import EngineStore
 from app.engines.upkeep import Entry, Removal
 from app.errors import BackendUnavailable, EngineNotFound, StoreError
@@ -36,6 +37,18 @@ def show_command(args: argparse.Namespace) -> int:
     if entry.engine is None:
         raise StoreError(f"{entry.path}: {entry.problem}", hint="Remove it: jetsmith engines prune")
     print(entry.engine.manifest.to_json(), end="")
+    return 0
+
+
+def export_command(args: argparse.Namespace) -> int:
+    store = _store(args)
+    entry = _find(store, args.name)
+    if entry.engine is None:
+        raise StoreError(f"{entry.path}: {entry.problem}", hint="Build it anew: jetsmith convert")
+    size = export_plan(entry.engine, args.plan)
+    print(
+        f"{args.plan}: the bare plan of {entry.path.name}, {size / 1e6:.1f} MB. It runs on this kind of device alone."
+    )
     return 0
 
 

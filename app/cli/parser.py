@@ -35,7 +35,9 @@ def make_guide_parser() -> argparse.ArgumentParser:
     )
     _add_guide_options(parser)
     parser.set_defaults(
-        run=_convert, model=None, precision=None, imgsz=None, batch=None, backend=None, trust_weights=False
+        run=_convert,
+        **dict.fromkeys(("model", "precision", "imgsz", "batch", "backend")),
+        **dict.fromkeys(("trust_weights", "keep_onnx", "print_trtexec"), False),
     )
     return parser
 
@@ -61,6 +63,10 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--imgsz", nargs=2, type=int, metavar=("H", "W"), help="height and width of the model's input")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures that one call of the engine takes")
     parser.add_argument("--trust-weights", action="store_true", help="load a .pt that runs code of its own: only yours")
+    parser.add_argument("--keep-onnx", action="store_true", help="keep the exported graphs beside the weights")
+    parser.add_argument(
+        "--print-trtexec", action="store_true", help="print the trtexec line that builds the same, and stop"
+    )
     parser.set_defaults(run=_convert)
 
 
@@ -88,8 +94,17 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="one engine's manifest")
     show.add_argument("name", help="an alias, a file name or the beginning of a key")
     prune = actions.add_parser("prune", help="remove engines that nothing points to")
+    export = actions.add_parser("export", help="write an engine's bare plan, for trtexec and Polygraphy")
+    export.add_argument("name", help="an alias, a file name or the beginning of a key")
+    export.add_argument("--plan", type=Path, metavar="FILE", required=True, help="where to write it: a new file")
     prune.add_argument("--yes", action="store_true", help="do not ask")
-    for action, run in ((listing, _engines_list), (show, _engines_show), (prune, _engines_prune)):
+    commands = (
+        (listing, _engines_list),
+        (show, _engines_show),
+        (export, _engines_export),
+        (prune, _engines_prune),
+    )
+    for action, run in commands:
         _add_common(action)
         action.set_defaults(run=run)
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -143,3 +158,9 @@ def _engines_prune(args: argparse.Namespace) -> int:
     from app.cli.engines import prune_command
 
     return prune_command(args)
+def _engines_export(args: argparse.Namespace) -> int:
+    from app.cli.engines import export_command
+
+    return export_command(args)
+
+

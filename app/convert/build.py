@@ -34,6 +34,7 @@ class Built:
     precision: Precision  # what it truly computes in
     header: dict[str, Any]  # the model's metadata, by Ultralytics' names
     facts: dict[str, Any] = field(default_factory=dict)  # how the build went, for the manifest
+    typed_graph: Path | None = None  # what the builder was given, where that is not the FP32 graph
 
 
 def build_engine(
@@ -98,7 +99,14 @@ def _built(result: dict[str, Any], effort: Effort, tried: list[str]) -> Built:
     facts: dict[str, Any] = {**effort.facts(), "out_of_memory_with": tried, **result.get("facts", {})}
     if result.get("peak_memory_bytes") is not None:
         facts["peak_memory_mb"] = round(result["peak_memory_bytes"] / 2**20)
-    return Built(Path(result["engine"]), Precision(result["precision"]), dict(result["header"]), facts)
+    typed = result.get("typed_graph")
+    return Built(
+        engine=Path(result["engine"]),
+        precision=Precision(result["precision"]),
+        header=dict(result["header"]),
+        facts=facts,
+        typed_graph=None if typed is None else Path(typed),
+    )
 
 
 def _say_memory(needed: int, root: Path, reporter: Reporter) -> None:

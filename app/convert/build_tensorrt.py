@@ -66,6 +66,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         "precision": precision.value,
         "seconds": round(time.perf_counter() - started, 3),
         "version": str(trt.__version__),
+        "typed_graph": str(plan.typed) if plan.typed.exists() else None,
     }
 
 

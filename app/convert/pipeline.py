@@ -17,6 +17,7 @@ from app.convert.export import ExportOptions, export_onnx, exporter_versions
 from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
 from app.convert.recipe import recipe_of
+from app.convert.trtexec import kept_graph
 from app.convert.verify import VerifyOptions, verify_engine
 from app.convert.weights import Weights, resolve_weights
 from app.device import read_device
@@ -146,6 +147,8 @@ def _build(job: _Job, reporter: Reporter) -> Engine:
         figures = _verify(job, built, onnx, work, reporter)
         if job.options.keep_onnx:
             _keep(onnx, job.weights.path.with_suffix(".onnx"), reporter)
+            if built.typed_graph is not None:
+                _keep(built.typed_graph, kept_graph(job.weights.path.with_suffix(".onnx"), built.precision), reporter)
         return job.store.publish(
             built.engine, _record(job, built, figures), device_slug=job.device_slug, alias=job.alias
         )
@@ -169,7 +172,8 @@ def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
 
 
 def _build_options(job: _Job) -> BuildOptions:
-    return BuildOptions(job.identity.backend, job.options.precision, job.options.workspace_gb)
+    options = job.options
+    return BuildOptions(job.identity.backend, options.precision, options.workspace_gb, options.optimization_level)
 
 
 def _verify(job: _Job, built: Built, onnx: Path, work: Path, reporter: Reporter) -> dict[str, Any]:

@@ -28,4 +28,6 @@ def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calib
         recipe["calibration"] = calibration
     if backend is not Backend.ONNXRUNTIME:  # it has no such limit
         recipe["workspace"] = "auto" if options.workspace_gb is None else f"{options.workspace_gb:g} GB"
+        if options.optimization_level is not None:
+            recipe["optimization_level"] = str(options.optimization_level)
     return recipe

@@ -79,6 +79,8 @@ def test_a_real_build_writes_the_header_the_plan_and_its_progress(
     assert (metadata.task, metadata.imgsz, metadata.names[1]) == (Task.DETECT, (64, 64), "square")
     assert engine.stat().st_size - offset > 100_000
     assert (result["precision"], result["version"]) == (precision.value, rtx.__version__)
+    typed = result["typed_graph"]
+    assert (typed is not None and Path(typed).is_file()) == (precision is Precision.FP16)
     assert channel.fractions == sorted(set(channel.fractions))
     assert channel.fractions[-1] == 1.0
     assert len(channel.fractions) > 20
