@@ -62,11 +62,11 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", metavar="P", help="FP32, FP16 or INT8")
     parser.add_argument("--imgsz", nargs=2, type=int, metavar=("H", "W"), help="height and width of the model's input")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures that one call of the engine takes")
-    parser.add_argument("--trust-weights", action="store_true", help="load a .pt that runs code of its own: only yours")
     parser.add_argument("--keep-onnx", action="store_true", help="keep the exported graphs beside the weights")
     parser.add_argument(
         "--print-trtexec", action="store_true", help="print the trtexec line that builds the same, and stop"
     )
+    parser.add_argument("--trust-weights", action="store_true", help="load a .pt that runs code of its own: only yours")
     parser.set_defaults(run=_convert)
 
 
@@ -93,10 +93,10 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="every engine, what it is and whether it fits this device")
     show = actions.add_parser("show", help="one engine's manifest")
     show.add_argument("name", help="an alias, a file name or the beginning of a key")
-    prune = actions.add_parser("prune", help="remove engines that nothing points to")
     export = actions.add_parser("export", help="write an engine's bare plan, for trtexec and Polygraphy")
     export.add_argument("name", help="an alias, a file name or the beginning of a key")
     export.add_argument("--plan", type=Path, metavar="FILE", required=True, help="where to write it: a new file")
+    prune = actions.add_parser("prune", help="remove engines that nothing points to")
     prune.add_argument("--yes", action="store_true", help="do not ask")
     commands = (
         (listing, _engines_list),
@@ -154,13 +154,13 @@ def _engines_show(args: argparse.Namespace) -> int:
     return show_command(args)
 
 
-def _engines_prune(args: argparse.Namespace) -> int:
-    from app.cli.engines import prune_command
-
-    return prune_command(args)
 def _engines_export(args: argparse.Namespace) -> int:
     from app.cli.engines import export_command
 
     return export_command(args)
 
 
+def _engines_prune(args: argparse.Namespace) -> int:
+    from app.cli.engines import prune_command
+
+    return prune_command(args)

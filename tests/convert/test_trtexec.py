@@ -82,7 +82,7 @@ def test_the_command_prints_one_line_and_builds_nothing(
 ) -> None:
     monkeypatch.setenv("JETSMITH_MODELS_DIR", str(tmp_path))
     monkeypatch.setattr(
-        module.compat,
+        compat,
         "load",
         lambda backend: SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1)),
     )
