@@ -21,6 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_infer(commands.add_parser("infer", help="run a model on pictures"))
     _add_engines(commands.add_parser("engines", help="see and clean the store of engines"))
     _add_status(commands.add_parser("status", help="how far conversions are, or how they ended"))
+    _add_doctor(commands.add_parser("doctor", help="say what is wrong with this machine, and how to mend it"))
     config = commands.add_parser("config", help="show every setting, its value and where it can be set")
     _add_common(config)
     config.set_defaults(run=_config)
@@ -118,6 +119,16 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_status)
 
 
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--for", dest="role", choices=["convert", "infer"], default="", help="what is installed here for"
+    )
+    parser.epilog = "Exit: 0 all is well, 1 something is bad."
+    parser.set_defaults(run=_doctor)
+
+
 def _convert(args: argparse.Namespace) -> int:
     from app.cli.convert import convert_command
 
@@ -134,6 +145,12 @@ def _status(args: argparse.Namespace) -> int:
     from app.cli.status import status_command
 
     return status_command(args)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from app.cli.doctor import doctor_command
+
+    return doctor_command(args)
 
 
 def _config(args: argparse.Namespace) -> int:

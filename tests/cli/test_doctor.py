@@ -1,0 +1,160 @@
+"""`jetsmith doctor` on this machine, whole and with its libraries taken away."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import PROJECT_ROOT, Jetsmith
+
+CORE = (  # what the project's own requirements bring, and no more
+    *("numpy", "numpy.libs", "onnxruntime", "flatbuffers", "google", "packaging", "cv2", "opencv_python_headless.libs"),
+    *(
+        "PIL",
+        "pillow.libs",
+        "pydantic",
+        "pydantic_core",
+        "pydantic_settings",
+        "annotated_types",
+        "typing_extensions.py",
+    ),
+    *("typing_inspection", "dotenv", "yaml", "_yaml", "rich", "pygments", "markdown_it", "mdurl"),
+)
+
+
+@pytest.fixture
+def jetsmith(tmp_path: Path) -> Jetsmith:
+    (tmp_path / "home").mkdir()
+    return Jetsmith(tmp_path / "models", tmp_path / "home")
+
+
+def checks(text: str) -> dict[str, dict[str, str]]:
+    return {row["check"]: row for row in json.loads(text)["checks"]}
+
+
+def doctor(
+    jetsmith: Jetsmith, *arguments: str, packages: Path | None, **env: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run it without this environment's packages, but with those that lie in `packages`."""
+    path = [str(PROJECT_ROOT), *([] if packages is None else [str(packages)])]
+    command = [sys.executable, "-S", "-m", "app", "doctor", *arguments]
+    variables = {**jetsmith.env, "PYTHONPATH": os.pathsep.join(path), **env}
+    return subprocess.run(command, env=variables, cwd=jetsmith.home, capture_output=True, text=True, check=False)
+
+
+def test_this_machine_is_looked_at_and_nothing_is_written(jetsmith: Jetsmith) -> None:
+    done = jetsmith("doctor", code=None)
+    lines = done.stdout.splitlines()
+    states = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert set(states) <= {"good", "warning", "bad"}
+    assert len(states) == 19
+    assert done.returncode == int("bad" in states)
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        assert line.startswith(("bad", "warning")) == following.startswith("           fix: ")
+    assert done.stderr == ""
+    assert list(jetsmith.home.rglob("*")) == []
+    assert not jetsmith.models.exists()
+
+
+def test_json_is_one_object_of_a_fixed_form(jetsmith: Jetsmith) -> None:
+    done = jetsmith("doctor", "--json", code=None)
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert set(told) == {"jetsmith", "well", "counts", "device", "checks"}
+    assert told["well"] is (done.returncode == 0)
+    assert {"kind", "slug", "l4t"} <= set(told["device"])
+    assert sum(told["counts"].values()) == len(told["checks"])
+    for row in told["checks"]:
+        assert set(row) == {"check", "state", "message", "fix"}
+        assert row["state"] in told["counts"]
+        assert all(isinstance(value, str) for value in row.values())
+        assert row["message"]
+    by_name = checks(done.stdout)
+    assert by_name["settings"]["state"] == by_name["store"]["state"] == by_name["weights"]["state"] == "good"
+
+
+def test_wrong_settings_are_one_bad_line_and_the_rest_is_still_told(jetsmith: Jetsmith, tmp_path: Path) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text("vision:\n  yolo:\n    confidence: 7\n    iou: x\n")
+    done = jetsmith("doctor", "--json", "--config", config, code=1)
+    told = checks(done.stdout)
+    assert told["settings"]["state"] == "bad"
+    assert "line 3: vision.yolo.confidence" in told["settings"]["message"]
+    assert "\n" not in told["settings"]["message"]
+    assert told["weights"]["state"] == told["store"]["state"] == "warning"
+    assert told["numpy"]["state"] == "good"
+
+
+def test_a_store_that_cannot_be_written_is_bad(jetsmith: Jetsmith) -> None:
+    jetsmith.models.write_text("a file where the folder should be")
+    told = checks(jetsmith("doctor", "--json", code=1).stdout)
+    assert told["store"]["state"] == "bad"
+
+
+def test_an_offline_machine_is_warned_and_told_where_to_put_the_file(jetsmith: Jetsmith, tmp_path: Path) -> None:
+    config = tmp_path / "offline.yaml"
+    config.write_text(
+        "vision:\n  yolo:\n    model_source:\n      base_model: yolo11n\n      weights_url: http://me:s3cret@127.0.0.1:9/w\n"
+    )
+    done = jetsmith("doctor", "--json", "--config", config, code=None)
+    weights = checks(done.stdout)["weights"]
+    assert weights["state"] == "warning"
+    assert "http://127.0.0.1:9/w/yolo11n.pt" in weights["message"]
+    assert f"put it at {jetsmith.models / 'yolo11n.pt'}" in weights["fix"]
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_weights_of_ones_own_that_are_not_there_are_bad(jetsmith: Jetsmith, tmp_path: Path) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text(f"vision:\n  yolo:\n    model_source:\n      pt_model_path: {tmp_path}/own.pt\n")
+    assert checks(jetsmith("doctor", "--json", "--config", config, code=1).stdout)["weights"]["state"] == "bad"
+
+
+def test_with_nothing_installed_at_all_it_says_what_to_install(jetsmith: Jetsmith) -> None:
+    done = doctor(jetsmith, "--json", packages=None)
+    assert (done.returncode, done.stderr) == (1, "")
+    told = checks(done.stdout)
+    for name in ("numpy", "onnxruntime", "opencv", "settings"):
+        assert told[name]["state"] == "bad"
+        assert "pip install" in told[name]["fix"]
+    assert told["clock"]["state"] == told["board"]["state"] == "good"
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Path:
+    """Only the core packages: no PyTorch, no Ultralytics, no httpx."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    site = Path(sysconfig.get_paths()["purelib"])
+    for name in CORE:
+        if (site / name).exists():
+            (folder / name).symlink_to(site / name)
+    for path in (*site.glob("_cffi*"), *site.glob("protobuf*"), *site.glob("onnxruntime-*"), *site.glob("numpy-*")):
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_with_the_core_alone_infer_is_well_and_convert_is_not(jetsmith: Jetsmith, core: Path) -> None:
+    assert importlib.util.find_spec("torch") is not None  # so that its absence below means something
+    done = doctor(jetsmith, "--json", packages=core)
+    assert done.stderr == ""
+    told = checks(done.stdout)
+    assert {
+        name: told[name]["state"] for name in ("numpy", "onnxruntime", "opencv", "settings", "weights")
+    } == dict.fromkeys(("numpy", "onnxruntime", "opencv", "settings", "weights"), "good")
+    assert told["converter"]["state"] == "warning"
+    assert "PyTorch, Ultralytics, ONNX not installed" in told["converter"]["message"]
+
+
+@pytest.mark.parametrize(("role", "state"), [("convert", "bad"), ("infer", "good")])
+def test_what_the_core_alone_is_good_for_depends_on_the_role(
+    jetsmith: Jetsmith, core: Path, role: str, state: str
+) -> None:
+    done = doctor(jetsmith, "--json", "--for", role, packages=core)
+    assert checks(done.stdout)["converter"]["state"] == state
+    assert done.returncode == 1 if state == "bad" else True
