@@ -143,6 +143,11 @@ class TensorRTEngineSettings(Section):
         "Memory that the TensorRT builder may use for trials.",
         f'a number of GB above 0, at most {MAX_WORKSPACE_GB}, or "auto"',
     )
+    builder_optimization_level: Annotated[StrictInt, Field(ge=0, le=5)] | None = _setting(
+        None,
+        "How long TensorRT looks for fast kernels: 0 takes the first that works, 5 tries most. Null for its own, 3.",
+        "a whole number from 0 to 5, or null",
+    )
 
 
 class ModelSource(Section):

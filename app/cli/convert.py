@@ -104,6 +104,7 @@ def _options(settings: Settings, args: argparse.Namespace) -> ConvertOptions:
         precision=engine.precision,
         batch=engine.batch_size,
         workspace_gb=None if engine.workspace_size == "auto" else float(engine.workspace_size),
+        optimization_level=engine.builder_optimization_level,
         head=source.head,
         trust_weights=source.trust_weights,
         keep_onnx=source.keep_onnx,

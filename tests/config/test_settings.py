@@ -286,6 +286,9 @@ def test_every_path_becomes_absolute(write: Write) -> None:
         pytest.param({"tensorrt_engine_settings__precision": "Int8"}, "precision", Precision.INT8, id="mixed"),
         pytest.param({"tensorrt_engine_settings__batch_size": 1024}, "batch_size", 1024, id="largest-batch"),
         pytest.param({"tensorrt_engine_settings__workspace_size": 0.25}, "workspace_size", 0.25, id="part-gb"),
+        pytest.param(
+            {"tensorrt_engine_settings__builder_optimization_level": 5}, "builder_optimization_level", 5, id="level"
+        ),
         pytest.param({"tensorrt_engine_settings__workspace_size": "auto"}, "workspace_size", "auto", id="auto"),
     ],
 )
@@ -328,6 +331,10 @@ WRONG = [
     pytest.param("tensorrt_engine_settings__workspace_size", 0, "GB above 0", id="workspace-0"),
     pytest.param("tensorrt_engine_settings__workspace_size", -1, "GB above 0", id="workspace-negative"),
     pytest.param("tensorrt_engine_settings__workspace_size", 2048, "at most 1024", id="workspace-in-mb"),
+    pytest.param("tensorrt_engine_settings__builder_optimization_level", 6, "from 0 to 5", id="level-6"),
+    pytest.param("tensorrt_engine_settings__builder_optimization_level", -1, "from 0 to 5", id="level-negative"),
+    pytest.param("tensorrt_engine_settings__builder_optimization_level", True, "from 0 to 5", id="level-bool"),
+    pytest.param("tensorrt_engine_settings__builder_optimization_level", 2.5, "from 0 to 5", id="level-part"),
     pytest.param("tensorrt_engine_settings__workspace_size", True, "GB above 0", id="workspace-bool"),
     pytest.param("tensorrt_engine_settings__workspace_size", "much", '"auto"', id="workspace-word"),
     pytest.param("input_size", 640, "[height, width]", id="size-one-number"),
@@ -518,7 +525,7 @@ def test_the_reference_has_every_setting_with_its_variable() -> None:
     row = rows["vision.yolo.tensorrt_engine_settings.batch_size"]
     assert row.environment == "JETSMITH_VISION__YOLO__TENSORRT_ENGINE_SETTINGS__BATCH_SIZE"
     assert (row.default, row.allowed) == ("1", "a whole number from 1 to 1024")
-    assert len(rows) == len(_leaves(Settings().model_dump())) == 18
+    assert len(rows) == len(_leaves(Settings().model_dump())) == 19
     for row in rows.values():
         assert row.default
         assert row.meaning.endswith(".")
