@@ -7,7 +7,15 @@ from typing import Any
 
 from app.convert.child import Channel
 from app.convert.effort import Effort, tells_of_no_memory, workspace_bytes
-from app.convert.precision import fp32_layers, has_strong_types, refuse_int8, set_weak_types, typed_graph
+from app.convert.precision import (
+    Ranges,
+    fp32_layers,
+    has_strong_types,
+    require_ranges,
+    set_weak_types,
+    typed_graph,
+    weakly_typed_graph,
+)
 from app.device import Gpu, read_device
 from app.engines.header import write_header
 from app.errors import BuildFailed, OutOfMemory
@@ -23,10 +31,11 @@ class Plan:
     """What to build, and for which GPU."""
 
     source: Path  # the FP32 graph
-    typed: Path  # where an FP16 graph goes
+    typed: Path  # where an FP16 or INT8 graph goes
     precision: Precision
     effort: Effort
     capabilities: tuple[str, ...]  # TensorRT for RTX: "SM86", …
+    ranges: Ranges | None = None  # for INT8
 
 
 def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -38,6 +47,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     Job:
         backend, precision: their values. workspace_gb: a number, or None for a share of the device's memory.
         optimization_level, max_tactics: optional, numbers; what this release has no name for is left out.
+        ranges: for INT8: its layers, and the largest magnitude of each one's input.
         capabilities: optional, TensorRT for RTX: the GPUs to build for ("SM86"), instead of this machine's.
 
     Raises:
@@ -45,7 +55,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         BuildFailed: the parser or the builder refused it; with the node, and all that TensorRT said.
     """
     backend, precision = Backend(job["backend"]), Precision(job["precision"])
-    refuse_int8(precision)
+    require_ranges(precision, job.get("ranges"))
     trt = compat.load(backend)
     device = read_device()
     engine = Path(job["engine"])
@@ -57,6 +67,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             workspace_bytes(job.get("workspace_gb"), device), job.get("optimization_level"), job.get("max_tactics")
         ),
         capabilities=_capabilities(trt, job.get("capabilities"), device.gpu),
+        ranges=job.get("ranges"),
     )
     started = time.perf_counter()
     serialized = serialize(trt, plan, channel)
@@ -106,14 +117,16 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Any:
     logger = compat.logger(trt)
     builder = trt.Builder(logger)
     strong = has_strong_types(trt)
-    graph = typed_graph(plan.source, plan.precision if strong else Precision.FP32, plan.typed)
+    write = typed_graph if strong else weakly_typed_graph
+    graph = write(plan.source, plan.precision, plan.typed, plan.ranges)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
         raise _parse_failure(parser, graph)
     config = _config(trt, builder, plan)
-    if plan.precision is Precision.FP16 and not strong:
-        set_weak_types(trt, network, config, fp32_layers(plan.source))
+    if plan.precision is not Precision.FP32 and not strong:
+        int8 = plan.precision is Precision.INT8
+        set_weak_types(trt, network, config, fp32_layers(plan.source), int8=int8)
     monitor = compat.progress_monitor(trt, channel.progress)
     if monitor is not None and hasattr(config, "progress_monitor"):
         config.progress_monitor = monitor

@@ -18,11 +18,11 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 _HALF_MAX = float(np.finfo(np.float16).max)
-_LEARNED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+LEARNED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _RECTIFIERS = frozenset({"HardSwish", "LeakyRelu", "PRelu", "Relu"})
 
 # Operators whose float inputs and outputs all share one type, which ONNX and TensorRT allow to be FP16.
-_HALF_OPERATORS = _LEARNED | {
+_HALF_OPERATORS = LEARNED | {
     "Add", "AveragePool", "Clip", "Concat", "Div", "Expand", "Flatten", "Gather", "GlobalAveragePool",
     "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mul", "Pad", "PRelu", "ReduceMax",
     "ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax", "Split", "Squeeze", "Sub",
@@ -41,7 +41,7 @@ class HalfGraph:
 def to_half(model: ModelProto) -> HalfGraph:
     """Rewrite a checked FP32 model; the same input always gives the same bytes. `model` is left as it is."""
     typed = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    floats = _float_tensors(typed.graph)
+    floats = float_tensors(typed.graph)
     half = half_nodes(typed.graph, floats)
     rewritten = _Rewriter(typed.graph, floats, half).rewrite()
     result = ModelProto()
@@ -58,7 +58,7 @@ def to_half(model: ModelProto) -> HalfGraph:
     )
 
 
-def _float_tensors(graph: GraphProto) -> frozenset[str]:
+def float_tensors(graph: GraphProto) -> frozenset[str]:
     infos = [*graph.value_info, *graph.input, *graph.output]
     names = {info.name for info in infos if info.type.tensor_type.elem_type == TensorProto.FLOAT}
     return frozenset(names | {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT})
@@ -105,7 +105,7 @@ def tail(graph: GraphProto) -> frozenset[int]:
     behind: set[int] = set()
     for index in reversed(range(len(graph.node))):
         after = {reader for name in graph.node[index].output for reader in consumers[name]}
-        if after <= behind and not _is_body(graph, index, producer):
+        if after <= behind and not is_body(graph, index, producer):
             behind.add(index)
     return frozenset(behind)
 
@@ -121,18 +121,18 @@ def front(graph: GraphProto) -> frozenset[int]:
         reads = set(_reads(node))
         if reads <= raw:
             ahead.add(index)
-            (first if node.op_type in _LEARNED else raw).update(node.output)
-        elif reads <= first | constants and (node.op_type == "Sigmoid" or _is_activation(graph, node, producer)):
+            (first if node.op_type in LEARNED else raw).update(node.output)
+        elif reads <= first | constants and (node.op_type == "Sigmoid" or is_activation(graph, node, producer)):
             ahead.add(index)
             first.update(node.output)
     return frozenset(ahead)
 
 
-def _is_body(graph: GraphProto, index: int, producer: Mapping[str, int]) -> bool:
+def is_body(graph: GraphProto, index: int, producer: Mapping[str, int]) -> bool:
     node = graph.node[index]
-    if node.op_type in _LEARNED:
+    if node.op_type in LEARNED:
         return not _is_expectation(graph, node, producer)
-    return _is_activation(graph, node, producer)
+    return is_activation(graph, node, producer)
 
 
 def _is_expectation(graph: GraphProto, node: NodeProto, producer: Mapping[str, int]) -> bool:
@@ -141,7 +141,7 @@ def _is_expectation(graph: GraphProto, node: NodeProto, producer: Mapping[str, i
     return node.op_type == "Conv" and source is not None and graph.node[source].op_type == "Softmax"
 
 
-def _is_activation(graph: GraphProto, node: NodeProto, producer: Mapping[str, int]) -> bool:
+def is_activation(graph: GraphProto, node: NodeProto, producer: Mapping[str, int]) -> bool:
     """A rectifier, or SiLU: x · sigmoid(x). Backends fuse it with the layer that made x."""
     if node.op_type != "Mul":
         return node.op_type in _RECTIFIERS

@@ -2,11 +2,12 @@
 Which precision a TensorRT engine computes in, decided in one place.
 
 Strongly typed networks (TensorRT 10 and newer, TensorRT for RTX) take it from the graph's own types, so for them an
-FP16 graph is written. TensorRT 8 has no such networks: it is told by flags, and gets the FP32 graph. Which of the two
-holds is asked of the library (`has_strong_types`), never read from its version.
+FP16 graph is written, and for INT8 one whose pairs of QuantizeLinear and DequantizeLinear stand in FP16. TensorRT 8
+has no such networks: it is told by flags, and gets the FP32 graph, for INT8 with the pairs. Which of the two holds is
+asked of the library (`has_strong_types`), never read from its version.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,35 @@ from app.types import Precision
 _EXPORT_AGAIN = "Export the model again: --force-convert. If it fails again, take --precision FP32."
 
 
-def typed_graph(source: Path, precision: Precision, destination: Path) -> Path:
+Ranges = Mapping[str, float]
+"""The layers that compute in INT8, and the largest magnitude of each one's input."""
+
+
+def typed_graph(source: Path, precision: Precision, destination: Path, ranges: Ranges | None = None) -> Path:
     """
-    The graph to build from: `source` itself for FP32, for FP16 a typed one, written to `destination`.
+    The graph to build from: `source` itself for FP32, else a typed one, written to `destination`.
 
     Raises:
-        PrecisionFailed: `source` is no valid graph, it cannot be written in FP16, or INT8 was asked for.
+        PrecisionFailed: `source` is no valid graph or cannot be written so, or INT8 was asked for without `ranges`.
     """
-    refuse_int8(precision)
+    require_ranges(precision, ranges)
     model = check_graph(source)
     if precision is Precision.FP32:
         return source
+    half = _half(model, source)
+    return _write(half if precision is Precision.FP16 else _quantised(half, ranges or {}, source), destination)
+
+
+def weakly_typed_graph(source: Path, precision: Precision, destination: Path, ranges: Ranges | None = None) -> Path:
+    """As `typed_graph`, for a library that is told FP16 by flags: only the pairs of INT8 stand in the graph."""
+    require_ranges(precision, ranges)
+    model = check_graph(source)
+    if precision is not Precision.INT8:
+        return source
+    return _write(_quantised(model, ranges or {}, source), destination)
+
+
+def _half(model: Any, source: Path) -> Any:
     import onnx
 
     from app.convert.half_graph import to_half
@@ -41,16 +60,36 @@ def typed_graph(source: Path, precision: Precision, destination: Path) -> Path:
         raise PrecisionFailed(
             f"{source.name} has no layer that FP16 would speed up", hint="Build it with --precision FP32."
         )
-    onnx.save(half.model, destination)
+    return half.model
+
+
+def _quantised(model: Any, ranges: Ranges, source: Path) -> Any:
+    import onnx
+
+    from app.convert.quantise import quantised
+
+    try:
+        return quantised(model, ranges)
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:  # ONNX's version converter raises the latter
+        raise PrecisionFailed(
+            f"{source.name} cannot be written in INT8: {_first_line(error)}", hint=_EXPORT_AGAIN
+        ) from error
+
+
+def _write(model: Any, destination: Path) -> Path:
+    import onnx
+
+    onnx.save(model, destination)
     check_graph(destination)
     return destination
 
 
-def refuse_int8(precision: Precision) -> None:
-    if precision is Precision.INT8:
+def require_ranges(precision: Precision, ranges: Ranges | None) -> None:
+    if precision is Precision.INT8 and not ranges:
         raise PrecisionFailed(
-            "INT8 needs calibration on pictures, which this version of jetsmith cannot do yet",
-            hint="Take --precision FP16 (or precision: FP16 in config.yaml).",
+            "INT8 needs calibration on pictures, and calibration.images names none",
+            hint="Set vision.yolo.calibration.images to a folder, a glob or a dataset YAML with 100 or more pictures "
+            "of what the model will see, or take --precision FP16.",
         )
 
 
@@ -94,9 +133,10 @@ def fp32_layers(source: Path) -> frozenset[str]:
     return frozenset(to_half(check_graph(source)).kept)
 
 
-def set_weak_types(trt: Any, network: Any, config: Any, kept: Iterable[str]) -> None:
+def set_weak_types(trt: Any, network: Any, config: Any, kept: Iterable[str], *, int8: bool = False) -> None:
     """
-    Allow FP16 in a network that is not strongly typed, except in the layers named in `kept`.
+    Allow FP16 in a network that is not strongly typed, except in the layers named in `kept`; and INT8 where it is told
+    by pairs in the graph.
 
     The parser names layers by their nodes, so the layers that a typed graph keeps in FP32 are pinned to it here.
     """
@@ -108,6 +148,8 @@ def set_weak_types(trt: Any, network: Any, config: Any, kept: Iterable[str]) -> 
         )
     config.set_flag(flags.FP16)
     config.set_flag(flags.OBEY_PRECISION_CONSTRAINTS)
+    if int8 and hasattr(flags, "INT8"):
+        config.set_flag(flags.INT8)
     pinned = frozenset(kept)
     for index in range(network.num_layers):
         layer = network.get_layer(index)

@@ -23,7 +23,7 @@ def trtexec(onnx: Path, alias: Path, precision: Precision, effort: Effort, *, we
 
     Shapes are static, so none are given; TF32 is off, as in jetsmith's own builds.
     """
-    source = onnx if weakly_typed else kept_graph(onnx, precision)
+    source = onnx if weakly_typed and precision is not Precision.INT8 else kept_graph(onnx, precision)
     words = [
         "trtexec",
         f"--onnx={source}",

@@ -9,9 +9,9 @@ import numpy as np
 from app.errors import ModelError
 from app.metadata import ModelMetadata
 from app.runtime.base import Runner
-from app.types import Image, Result, Speed, Task
+from app.types import Image, Result, Speed
 from app.vision.decode import Prediction, Thresholds, decode
-from app.vision.preprocess import Slot, check_picture, classify_into, letterbox_into
+from app.vision.preprocess import Slot, check_picture, prepare_into
 
 __all__ = ["Model", "Prediction", "Thresholds", "decode"]
 
@@ -32,7 +32,7 @@ class Model:
     def __init__(self, runner: Runner, thresholds: Thresholds | None = None) -> None:
         self._runner = runner
         self._thresholds = thresholds or Thresholds()
-        self._input_name, self._batch = _input_buffer(runner)
+        self._input_name, self._batch = input_buffer(runner)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -60,7 +60,7 @@ class Model:
         """One run of the engine; the time is shared out equally, as the pictures share the work."""
         with _stopwatch() as preprocess:
             for slot, image in zip(self._batch, images, strict=False):
-                self._prepare(slot, image)
+                prepare_into(slot, image, self.metadata.task)
             self._batch[len(images) :] = 0
         with _stopwatch() as inference:
             outputs = self._runner.infer({self._input_name: self._batch})
@@ -74,14 +74,8 @@ class Model:
             for shape, prediction in zip(shapes, found, strict=True)
         ]
 
-    def _prepare(self, slot: Slot, image: Image) -> None:
-        if self.metadata.task is Task.CLASSIFY:
-            classify_into(slot, image)
-        else:
-            letterbox_into(slot, image)
 
-
-def _input_buffer(runner: Runner) -> tuple[str, Slot]:
+def input_buffer(runner: Runner) -> tuple[str, Slot]:
     """The name of the only input, and an array of its shape (n, 3, height, width)."""
     if len(runner.inputs) != 1:
         names = ", ".join(spec.name for spec in runner.inputs)

@@ -7,13 +7,26 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import SourceError
-from app.types import Image
+from app.types import Image, Task
 from app.vision.letterbox import Letterbox
 
 _GREY = 114  # what the models were trained with around the picture
 _WHOLE_UP_TO = 64  # longer than 64:1, only the middle is resampled: 1×4000 would become 224×896000 first
 Slot = npt.NDArray[np.floating]
 """One picture's place in the input: (3, height, width), float32 or float16."""
+
+
+def prepare_into(slot: Slot, picture: Image, task: Task) -> None:
+    """
+    A picture into its slot, as models of `task` were trained.
+
+    Raises:
+        SourceError: the array is not a picture of (height, width, 3) bytes.
+    """
+    if task is Task.CLASSIFY:
+        classify_into(slot, picture)
+    else:
+        letterbox_into(slot, picture)
 
 
 def letterbox_into(slot: Slot, picture: Image) -> Letterbox:

@@ -141,7 +141,7 @@ def test_a_malformed_graph_is_refused_before_tensorrt_sees_it(tmp_path: Path, rt
         build(_job(path), RecordingChannel())
 
 
-def test_int8_is_refused_before_any_library_is_loaded(detector: Path) -> None:
+def test_int8_without_calibration_is_refused_before_any_library_is_loaded(detector: Path) -> None:
     with pytest.raises(PrecisionFailed, match="calibration"):
         build(_job(detector, precision="INT8", backend="tensorrt"), RecordingChannel())
 
@@ -157,7 +157,7 @@ def test_all_that_the_builder_says_reaches_the_message(
     )
     path = onnx_graphs.save(dynamic, tmp_path / "dynamic.onnx")
     # The check before the build refuses such a graph; here the builder's own refusal is wanted.
-    monkeypatch.setattr(build_tensorrt, "typed_graph", lambda source, precision, destination: source)
+    monkeypatch.setattr(build_tensorrt, "typed_graph", lambda source, *_: source)
     with pytest.raises(BuildFailed, match="no optimization profile has been defined") as caught:
         build(_job(path), RecordingChannel())
     assert "dynamic.onnx" in caught.value.message

@@ -169,10 +169,10 @@ def test_graphs_of_every_shape_stay_valid(
         np.testing.assert_allclose(values, _run(source, images)[name], atol=5e-3)
 
 
-def test_int8_is_refused_with_what_to_do(detector: Path, tmp_path: Path) -> None:
+def test_int8_without_calibration_is_refused_with_what_to_do(detector: Path, tmp_path: Path) -> None:
     with pytest.raises(PrecisionFailed, match="calibration") as caught:
         typed_graph(detector, Precision.INT8, tmp_path / "typed.onnx")
-    assert "FP16" in caught.value.hint
+    assert "calibration.images" in caught.value.hint
 
 
 def test_a_graph_without_a_layer_for_fp16_is_refused(tmp_path: Path) -> None:
