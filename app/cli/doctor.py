@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import __version__
-from app.board import board_facts
+from app.board import board_facts, dla_cores
 from app.device import Device, read_device
 from app.doctor.checks import diagnose, is_well
 from app.doctor.facts import Facts, Finding, State, Store, Weights
@@ -18,12 +18,12 @@ from app.doctor.look import (
     has_gpu_files,
     read_container,
     read_docker,
-    read_free_memory,
     read_libraries,
     read_store,
 )
 from app.doctor.reach import ask
 from app.errors import JetsmithError
+from app.memory import read_free_memory
 from app.power import read_clocks, read_power
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ def _look(args: argparse.Namespace) -> Facts:
         python=sys.version_info[:2],
         now=datetime.now(timezone.utc),
         docker=read_docker(_ROOT),
+        dla_cores=dla_cores(device, _ROOT),
         container=read_container(_ROOT, device.l4t),
         gpu_files=has_gpu_files(_ROOT),
         libraries=read_libraries(),
-        memory_bytes=read_free_memory(_ROOT),
+        memory_bytes=read_free_memory(_ROOT).total,
         settings_problem=project.problem,
         settings_hint=project.hint,
         store=project.store,

@@ -26,7 +26,9 @@ def board(facts: Facts) -> Finding:
             "a Jetson, but its module is unknown (Docker hides the device tree)",
             "On the host copy /proc/device-tree/model and …/compatible, and mount the copies at /etc/jetsmith/.",
         )
-    return Finding("board", GOOD, name + ("" if device.part == UNKNOWN else f" ({device.part})"))
+    part = "" if device.part == UNKNOWN else f" ({device.part})"
+    cores = "" if facts.dla_cores is None else f", {facts.dla_cores} DLA cores"
+    return Finding("board", GOOD, name + part + cores)
 
 
 def gpu(facts: Facts) -> Finding:

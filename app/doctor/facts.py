@@ -86,6 +86,7 @@ class Facts:
     python: tuple[int, int]
     now: datetime
     docker: Docker
+    dla_cores: int | None = None  # None: unknown
     container: Container | None = None  # None: not in one
     gpu_files: bool = False  # the kernel shows an NVIDIA GPU, whether or not CUDA does
     libraries: Mapping[str, Library] = field(default_factory=dict)

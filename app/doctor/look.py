@@ -107,18 +107,11 @@ def _image_l4t(root: Path, l4t: str, mounts: set[str]) -> str:
     return found[0] if found else UNKNOWN
 
 
-# --- memory, disk, GPU ---
+# --- disk, GPU ---
 
 
 def has_gpu_files(root: Path) -> bool:
     return any((root / name).exists() for name in _GPU_FILES)
-
-
-def read_free_memory(root: Path) -> int | None:
-    """What the kernel would give to a new process: available RAM and free swap."""
-    text = read_text(root / "proc/meminfo")
-    found = dict(re.findall(r"^(MemAvailable|SwapFree):\s*([0-9]{1,15}) kB", text, re.MULTILINE))
-    return None if "MemAvailable" not in found else sum(map(int, found.values())) * 1024
 
 
 def read_store(path: Path) -> Store:

@@ -30,6 +30,7 @@ def machine(board: str = "agx-orin-jp72", gpu: Gpu | None = ORIN, **changed: Any
         python=(3, 12),
         now=datetime(2026, 6, 1, tzinfo=timezone.utc),
         docker=NVIDIA_DOCKER,
+        dla_cores=2,
         gpu_files=gpu is not None,
         libraries={**CORE, **CONVERT, **(GPU_SIDE if gpu else {})},
         memory_bytes=16 * 2**30,

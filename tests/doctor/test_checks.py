@@ -38,7 +38,7 @@ def case(check: Check, facts: Facts, state: State, message: str, fix: str = "", 
 
 
 DEVICE_CASES = [
-    case(device_checks.board, machine(), GOOD, "Jetson AGX Orin 64GB (p3701-0005)", id="known"),
+    case(device_checks.board, machine(), GOOD, "Jetson AGX Orin 64GB (p3701-0005), 2 DLA cores", id="known"),
     case(device_checks.board, server(), GOOD, "no Jetson", id="a server"),
     case(
         device_checks.board, machine("agx-thor-container"), WARNING, "module is unknown", "/etc/jetsmith/", id="hidden"

@@ -16,7 +16,6 @@ from app.doctor.look import (
     parse_library,
     read_container,
     read_docker,
-    read_free_memory,
     read_library,
     read_store,
 )
@@ -170,12 +169,7 @@ def test_a_host_is_no_container(tmp_path: Path) -> None:
     assert read_container(tmp_path, "36.4.3") is None
 
 
-# --- memory, disk, GPU ---
-
-
-def test_free_memory_counts_swap() -> None:
-    assert read_free_memory(BOARDS / "orin-nano-jp62") == (5402164 + 3901072) * 1024
-    assert read_free_memory(BOARDS / "nowhere") is None
+# --- disk, GPU ---
 
 
 def test_gpu_files_are_looked_for() -> None:
