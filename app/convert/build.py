@@ -26,6 +26,8 @@ class BuildOptions:
     precision: Precision
     workspace_gb: float | None  # None: by the device's memory
     optimization_level: int | None = None  # None: the library's own
+    store: Path | None = None  # where timings are kept from one build to the next
+    device_slug: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _job(onnx: Path, options: BuildOptions, effort: Effort, work: Path) -> dict[
         "workspace_gb": None if effort.workspace_bytes is None else effort.workspace_bytes / GIB,
         "optimization_level": effort.level,
         "max_tactics": effort.max_tactics,
+        "store": None if options.store is None else str(options.store),
+        "device_slug": options.device_slug,
     }
 
 

@@ -16,7 +16,9 @@ from app.convert.precision import (
     typed_graph,
     weakly_typed_graph,
 )
+from app.convert.timing_cache import DROPPED, attach, cached_timings, keep
 from app.device import Gpu, read_device
+from app.engines.cache import Cached
 from app.engines.header import write_header
 from app.errors import BuildFailed, OutOfMemory
 from app.metadata import ModelMetadata
@@ -36,6 +38,13 @@ class Plan:
     effort: Effort
     capabilities: tuple[str, ...]  # TensorRT for RTX: "SM86", …
     ranges: Ranges | None = None  # for INT8
+    timings: Cached | None = None  # what earlier builds measured
+
+
+@dataclass(frozen=True)
+class Serialized:
+    plan: Any  # TensorRT's own buffer (IHostMemory)
+    timing_cache: str | None  # "cold", "warm", "dropped"; None where none is used
 
 
 def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -48,6 +57,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         backend, precision: their values. workspace_gb: a number, or None for a share of the device's memory.
         optimization_level, max_tactics: optional, numbers; what this release has no name for is left out.
         ranges: for INT8: its layers, and the largest magnitude of each one's input.
+        store, device_slug: optional: where timings of earlier builds are kept.
         capabilities: optional, TensorRT for RTX: the GPUs to build for ("SM86"), instead of this machine's.
 
     Raises:
@@ -68,16 +78,18 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         ),
         capabilities=_capabilities(trt, job.get("capabilities"), device.gpu),
         ranges=job.get("ranges"),
+        timings=cached_timings(job, trt),
     )
     started = time.perf_counter()
     serialized = serialize(trt, plan, channel)
-    _write(engine, write_header(_header(plan.source)), serialized)
+    _write(engine, write_header(_header(plan.source)), serialized.plan)
     return {
         "engine": str(engine),
         "precision": precision.value,
         "seconds": round(time.perf_counter() - started, 3),
         "version": str(trt.__version__),
         "typed_graph": str(plan.typed) if plan.typed.exists() else None,
+        "facts": {} if serialized.timing_cache is None else {"timing_cache": serialized.timing_cache},
     }
 
 
@@ -111,8 +123,8 @@ def _capabilities(trt: Any, wanted: list[str] | None, gpu: Gpu | None) -> tuple[
     return tuple(wanted or known)
 
 
-def serialize(trt: Any, plan: Plan, channel: Channel) -> Any:
-    """Parse and build; returns TensorRT's own buffer (IHostMemory)."""
+def serialize(trt: Any, plan: Plan, channel: Channel) -> Serialized:
+    """Parse and build."""
     compat.MESSAGES.take_errors()
     logger = compat.logger(trt)
     builder = trt.Builder(logger)
@@ -130,10 +142,13 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Any:
     monitor = compat.progress_monitor(trt, channel.progress)
     if monitor is not None and hasattr(config, "progress_monitor"):
         config.progress_monitor = monitor
+    state = None if plan.timings is None else attach(config, plan.timings, channel)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise _build_failure(trt, plan)
-    return serialized
+    if plan.timings is not None:
+        keep(config, plan.timings, state == DROPPED, channel)
+    return Serialized(serialized, state)
 
 
 def _network_flags(trt: Any) -> int:

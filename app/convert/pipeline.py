@@ -173,7 +173,14 @@ def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
 
 def _build_options(job: _Job) -> BuildOptions:
     options = job.options
-    return BuildOptions(job.identity.backend, options.precision, options.workspace_gb, options.optimization_level)
+    return BuildOptions(
+        job.identity.backend,
+        options.precision,
+        options.workspace_gb,
+        options.optimization_level,
+        job.store.root,
+        job.device_slug,
+    )
 
 
 def _verify(job: _Job, built: Built, onnx: Path, work: Path, reporter: Reporter) -> dict[str, Any]:
