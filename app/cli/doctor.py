@@ -77,7 +77,8 @@ def _project(args: argparse.Namespace) -> _Project:
         from app.cli.settings import load, store_root
 
         settings = load(args, {})
-        return _Project(store=read_store(store_root(settings)), weights=_weights(settings))
+        weights = None if args.role == "infer" else _weights(settings)
+        return _Project(store=read_store(store_root(settings)), weights=weights)
     except JetsmithError as error:
         return _Project(error.message, error.hint)
     except ImportError as error:

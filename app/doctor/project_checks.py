@@ -66,20 +66,22 @@ def disk(facts: Facts) -> Finding:
 
 def weights(facts: Facts) -> Finding:
     found = facts.weights
+    if facts.role == "infer":
+        return Finding("weights", GOOD, "not looked for: infer needs an engine only")
     if found is None:
         return Finding("weights", WARNING, _NOT_CHECKED, "Correct the settings first.")
     if found.is_there:
         return Finding("weights", GOOD, f"{found.path} is there")
     if not found.file:
         fix = "Put your .pt file there, or set base_model to the name of a model to download."
-        return Finding("weights", _for_a_build(facts), f"{found.path} is not there", fix)
+        return Finding("weights", BAD, f"{found.path} is not there", fix)
     if found.status is None or found.status >= 500:
         told = found.problem or f"the server answers {found.status}"
         message = f"{found.path} is not there, and {found.address} cannot be reached ({told})"
         return Finding("weights", WARNING, message, _by_hand(found))
     if found.status in (401, 403, 404, 407, 410):
         message = f"{found.path} is not there, and {found.address} answers {found.status}"
-        return Finding("weights", _for_a_build(facts), message, _by_hand(found))
+        return Finding("weights", BAD, message, _by_hand(found))
     return Finding("weights", GOOD, f"{found.address} answers: convert will download it")
 
 

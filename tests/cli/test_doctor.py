@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
+from app.cli import doctor as command
+from app.cli.doctor import doctor_command
+from app.cli.parser import make_parser
+from app.device import read_device
+from app.doctor.facts import Library
 from tests.command import PROJECT_ROOT, Jetsmith
+from tests.doctor.machines import BOARDS, GPU_SIDE
+from tests.doctor.machines import CORE as CORE_LIBRARIES
 
 CORE = (  # what the project's own requirements bring, and no more
     *("numpy", "numpy.libs", "onnxruntime", "flatbuffers", "google", "packaging", "cv2", "opencv_python_headless.libs"),
@@ -158,3 +165,31 @@ def test_what_the_core_alone_is_good_for_depends_on_the_role(
     done = doctor(jetsmith, "--json", "--for", role, packages=core)
     assert checks(done.stdout)["converter"]["state"] == state
     assert done.returncode == 1 if state == "bad" else True
+
+
+@pytest.mark.parametrize(
+    ("board", "bad"),
+    [
+        pytest.param("orin-nano-jp62", {"gpu"}, id="Orin Nano 8 GB"),
+        pytest.param("orin-nano-4gb-jp62", {"gpu"}, id="Orin Nano 4 GB"),
+        pytest.param("agx-orin-jp72", {"gpu"}, id="AGX Orin"),
+        pytest.param("agx-thor-jp70", {"gpu"}, id="Thor"),
+        pytest.param("agx-thor-container", {"gpu"}, id="Thor, everything hidden"),
+        pytest.param("xavier-nx-jp5", {"gpu", "board"}, id="Xavier NX"),
+        pytest.param("nano-jp4", {"gpu", "board"}, id="Nano"),
+        pytest.param("raspberry-pi-5", set(), id="no Jetson"),
+    ],
+)
+def test_every_board_that_is_recorded_is_judged(
+    board: str, bad: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on the board, but for its GPU, which this machine has not, and its libraries."""
+    healthy = {**CORE_LIBRARIES, **GPU_SIDE, "tensorrt": Library(True, "10.3.0")}
+    monkeypatch.setenv("JETSMITH_CONFIG", str(PROJECT_ROOT / "config" / "demo.yaml"))
+    monkeypatch.setattr(command, "_ROOT", BOARDS / board)
+    monkeypatch.setattr(command, "read_device", lambda root: read_device(root, gpu_probe=lambda: None))
+    monkeypatch.setattr(command, "read_libraries", lambda: healthy)
+    code = doctor_command(make_parser().parse_args(["doctor", "--json"]))
+    told = checks(capsys.readouterr().out)
+    assert {name for name, row in told.items() if row["state"] == "bad"} == bad
+    assert code == int(bool(bad))

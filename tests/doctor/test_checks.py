@@ -429,6 +429,7 @@ PROJECT_CASES = [
         "Put your .pt",
         id="nothing to download",
     ),
+    case(project_checks.weights, server(weights=None, role="infer"), GOOD, "infer needs an engine", id="only infer"),
     case(project_checks.weights, server(weights=None), WARNING, "not checked", "settings", id="no settings"),
     case(project_checks.clock, server(), GOOD, "2026-06-01", id="sane"),
     case(
