@@ -70,7 +70,7 @@ _PYTHONS = {4: "3.6", 5: "3.8", 6: "3.10", 7: "3.12"}  # that NVIDIA's TensorRT 
 
 def l4t_major(l4t: str) -> int | None:
     head = l4t.partition(".")[0]
-    return int(head) if head.isascii() and head.isdigit() else None
+    return int(head) if re.fullmatch(r"[0-9]{1,4}", head) else None
 
 
 def jetpack_major(l4t: str) -> int | None:

@@ -114,9 +114,17 @@ def test_the_jetpack_is_a_label_of_the_l4t(l4t: str, jetpack: str, python: str |
     assert (jetpack_of(l4t), tensorrt_python(l4t)) == (jetpack, python)
 
 
-@given(st.text())
+@given(st.one_of(st.text(), st.from_regex(r"[0-9٠-٩]+(\.[0-9]+)*"), st.just("9" * 5000)))
 def test_any_l4t_has_a_label_or_none(l4t: str) -> None:
     assert jetpack_of(l4t)
+
+
+@given(st.text(), st.text(), st.text(), st.one_of(st.none(), st.integers(0, 2**50)))
+def test_any_board_is_served_or_refused_in_words(module: str, soc: str, l4t: str, ram: int | None) -> None:
+    device = Device("jetson", module or UNKNOWN, soc, l4t, UNKNOWN, (), ram, None)
+    found, refused = module_of(device), refusal(device)
+    assert found is None or found in MODULES
+    assert refused is None or (refused.reason and refused.advice)
 
 
 @pytest.mark.parametrize(
