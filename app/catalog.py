@@ -99,7 +99,9 @@ class ModelName:
     @property
     def input_size(self) -> tuple[int, int]:
         """The height and width that the model was trained at."""
-        return (320, 320) if self.is_demo else _TASK_SIZES.get(self.task, (640, 640))
+        if self.is_demo and self.task is not Task.CLASSIFY:
+            return (320, 320)
+        return _TASK_SIZES.get(self.task, (640, 640))
 
 
 def parse_model_name(text: str) -> ModelName:

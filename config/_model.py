@@ -11,7 +11,8 @@ from typing import Any
 
 from app.catalog import ModelName, bundled_weights, parse_model_name
 from app.errors import UnknownModel
-from config.schema import PROJECT_ROOT
+from app.weights_file import trained_size
+from config.schema import MAX_SIDE, PROJECT_ROOT, STRIDE
 
 MODELS_DIR = "models_dir"
 ENGINE = "vision.yolo.model_path"
@@ -61,7 +62,9 @@ def complete(merged: Layer, bundled_dir: Path) -> dict[str, Any]:
         values[WEIGHTS] = str(_weights_path(name, values.get(ENGINE), folder, bundled_dir))
     if ENGINE not in values:
         values[ENGINE] = str(folder / f"{_stem(values[WEIGHTS]) or 'model'}.engine")
-    values.setdefault(INPUT_SIZE, _usual_size(_named(values)))
+    if INPUT_SIZE not in values:
+        trained = None if name else _trained_size(values[WEIGHTS])
+        values[INPUT_SIZE] = trained or _usual_size(_named(values))
     return values
 
 
@@ -101,6 +104,16 @@ def _is_usual_size(merged: Layer) -> bool:
 
 def _usual_size(name: ModelName | None) -> tuple[int, int]:
     return _USUAL_SIZE if name is None else name.input_size
+
+
+def _trained_size(weights: Any) -> tuple[int, int] | None:
+    """What weights of one's own were trained at, if the file tells, as a size that every stride divides."""
+    text = _text(weights)
+    side = None if text is None else trained_size(PROJECT_ROOT / Path(text))
+    if side is None or not STRIDE <= side <= MAX_SIDE:
+        return None
+    rounded = -(-side // STRIDE) * STRIDE
+    return rounded, rounded
 
 
 def _parse(text: Any) -> ModelName | None:

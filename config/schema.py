@@ -143,6 +143,11 @@ class TensorRTEngineSettings(Section):
         "Memory that the TensorRT builder may use for trials.",
         f'a number of GB above 0, at most {MAX_WORKSPACE_GB}, or "auto"',
     )
+    on_accuracy_loss: Annotated[Literal["fail", "fallback"], _any_case(str.lower)] = _setting(
+        "fail",
+        "Where the engine is less accurate than its precision explains: fail, or build INT8 → FP16 → FP32 instead.",
+        "fail or fallback",
+    )
     builder_optimization_level: Annotated[StrictInt, Field(ge=0, le=5)] | None = _setting(
         None,
         "How long TensorRT looks for fast kernels: 0 takes the first that works, 5 tries most. Null for its own, 3.",
@@ -198,7 +203,7 @@ class Yolo(Section):
         (320, 320),
         "Height and width of the model's input.",
         f"[height, width], both multiples of {STRIDE} from {STRIDE} to {MAX_SIDE}",
-        shown="what a model of that name was trained at: 640×640, demo 320×320, -obb 1024×1024, -cls 224×224",
+        shown="what a model of that name was trained at: 640×640, demo 320×320, -obb 1024×1024, -cls 224×224; your own `.pt` tells",
     )
     backend: Annotated[Backend | Literal["auto"], _any_case(str.lower)] = _setting(
         "auto",

@@ -146,7 +146,7 @@ def test_readable_names_without_weights(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("yolo11n", 640), ("yolo11n-seg", 640), ("yolo11n-obb", 1024), ("yolo11n-cls", 224), ("demo-cls", 320)],
+    [("yolo11n", 640), ("yolo11n-seg", 640), ("yolo11n-obb", 1024), ("yolo11n-cls", 224), ("demo-cls", 224)],
 )
 def test_size_that_a_model_was_trained_at(text: str, size: int) -> None:
     assert parse_model_name(text).input_size == (size, size)
