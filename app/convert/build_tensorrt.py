@@ -164,6 +164,7 @@ def _config(trt: Any, builder: Any, plan: Plan) -> Any:
     # TF32 keeps ten bits of a mantissa, no more than FP16. Who asks for FP32 asks for its accuracy, and the FP32
     # tail of an FP16 engine holds no work that TF32 would speed up; so it is off, though TensorRT has it on.
     config.clear_flag(trt.BuilderFlag.TF32)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # types of layers, for the manifest and Nsight
     effort = plan.effort
     if effort.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, effort.workspace_bytes)

@@ -14,6 +14,7 @@ from app import __version__
 from app.board import board_facts, require_supported
 from app.convert.build import BuildOptions, Built, build_engine
 from app.convert.export import ExportOptions, export_onnx, exporter_versions
+from app.convert.layers import layers_by_precision
 from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
 from app.convert.recipe import recipe_of
@@ -145,12 +146,13 @@ def _build(job: _Job, reporter: Reporter) -> Engine:
         with job.timed("build"):
             built = build_engine(onnx, _build_options(job), work, reporter)
         figures = _verify(job, built, onnx, work, reporter)
+        layers = layers_by_precision(built.engine, job.identity.backend, work, reporter)
         if job.options.keep_onnx:
             _keep(onnx, job.weights.path.with_suffix(".onnx"), reporter)
             if built.typed_graph is not None:
                 _keep(built.typed_graph, kept_graph(job.weights.path.with_suffix(".onnx"), built.precision), reporter)
         return job.store.publish(
-            built.engine, _record(job, built, figures), device_slug=job.device_slug, alias=job.alias
+            built.engine, _record(job, built, figures, layers), device_slug=job.device_slug, alias=job.alias
         )
 
 
@@ -193,7 +195,7 @@ def _verify(job: _Job, built: Built, onnx: Path, work: Path, reporter: Reporter)
         return verify_engine(built.engine, onnx, verify, work, reporter)
 
 
-def _record(job: _Job, built: Built, figures: dict[str, Any]) -> BuildRecord:
+def _record(job: _Job, built: Built, figures: dict[str, Any], layers: dict[str, Any]) -> BuildRecord:
     weights = job.weights
     return BuildRecord(
         identity=job.identity,
@@ -205,7 +207,7 @@ def _record(job: _Job, built: Built, figures: dict[str, Any]) -> BuildRecord:
         seconds=job.seconds,
         verification=figures,
         weights=WeightsFacts(weights.path.name, weights.sha256, weights.path.stat().st_size),
-        build=built.facts,
+        build={**built.facts, **layers},
         board=job.board,
     )
 

@@ -113,6 +113,15 @@ class TensorRTRunner:
             self._cuda.synchronize()
         return {buffer.spec.name: buffer.host for buffer in self._outputs}
 
+    def layer_information(self) -> str:
+        """TensorRT's own account of the layers, as JSON; how much it tells was decided when the engine was built."""
+        if self._loaded is None:
+            raise RuntimeError("the runner has not been entered")
+        trt, engine = compat.load(self._backend), self._loaded.engine
+        with self._cuda.current():
+            inspector = engine.create_engine_inspector()
+            return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
     def _checked(self, feeds: Tensors, spec: TensorSpec) -> npt.NDArray[Any]:
         values = feeds.get(spec.name)
         if values is None or values.shape != spec.shape or values.dtype != spec.dtype:

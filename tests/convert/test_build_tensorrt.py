@@ -296,6 +296,7 @@ class _Builder8:
             OnnxParser=lambda network, logger: SimpleNamespace(parse_from_file=parse_from_file),
             NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0),
             MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
+            ProfilingVerbosity=SimpleNamespace(DETAILED="detailed"),
             BuilderFlag=SimpleNamespace(TF32="TF32", FP16="FP16", OBEY_PRECISION_CONSTRAINTS="OBEY"),
             DataType=_DataType,
         )

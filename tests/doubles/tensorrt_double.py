@@ -100,11 +100,32 @@ class ICudaEngine:
     def get_tensor_dtype(self, name: str) -> DataType:
         return _TYPES[self._node(name).type][0]
 
+    def create_engine_inspector(self) -> "EngineInspector":
+        return EngineInspector(self)
+
     def create_execution_context(self) -> "IExecutionContext":
         return IExecutionContext(self)
 
     def _node(self, name: str) -> Any:
         return self._inputs.get(name) or self._outputs[name]
+
+
+class LayerInformationFormat(Enum):
+    ONELINE = 0
+    JSON = 1
+
+
+class EngineInspector:
+    def __init__(self, engine: ICudaEngine) -> None:
+        self._engine = engine
+
+    def get_engine_information(self, format: LayerInformationFormat) -> str:
+        """One layer, in the shape of TensorRT up to 10."""
+        if format is not LayerInformationFormat.JSON:
+            raise NotImplementedError
+        images = {"Name": "images", "Location": "Device", "Format/Datatype": "Row major linear FP32"}
+        layer = {"Name": "all", "LayerType": "Whole", "Inputs": [images], "Outputs": []}
+        return json.dumps({"Layers": [layer], "Bindings": [*self._engine._inputs, *self._engine._outputs]})
 
 
 class IExecutionContext:
@@ -165,7 +186,16 @@ def tensorrt_double(memory: Memory, *, name: str = "tensorrt", version: str = "1
             return ICudaEngine(session, memory, self._listener)
 
     module = ModuleType(name)
-    classes = (Runtime, ICudaEngine, IExecutionContext, ILogger, TensorIOMode, DataType)
+    classes = (
+        Runtime,
+        ICudaEngine,
+        IExecutionContext,
+        EngineInspector,
+        LayerInformationFormat,
+        ILogger,
+        TensorIOMode,
+        DataType,
+    )
     vars(module).update({cls.__name__: cls for cls in classes}, __version__=version)
     module.__spec__ = ModuleSpec(name, None)
     return module

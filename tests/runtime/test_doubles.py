@@ -35,6 +35,8 @@ def test_tensorrts_double_shows_only_real_names(
     assert _members(double.ICudaEngine) <= set(real["ICudaEngine"])
     assert _members(double.IExecutionContext) <= set(real["IExecutionContext"])
     assert _members(vars(module)["Runtime"]) <= set(real["Runtime"])
+    assert _members(double.EngineInspector) <= set(real["EngineInspector"])
+    assert {member.name for member in double.LayerInformationFormat} <= set(real["LayerInformationFormat"])
     assert _members(double.ILogger) <= set(real["ILogger"])
     assert {member.name for member in double.Severity} <= set(real["ILogger.Severity"])
     assert {member.name for member in double.TensorIOMode} <= set(real["TensorIOMode"])
@@ -47,6 +49,7 @@ def test_tensorrts_double_takes_the_arguments_of_the_real_classes() -> None:
     calls = {
         "IExecutionContext": ("set_tensor_address", "set_input_shape", "execute_async_v3"),
         "ICudaEngine": ("get_tensor_name", "get_tensor_mode", "get_tensor_shape", "get_tensor_dtype"),
+        "EngineInspector": ("get_engine_information",),
     }
     for owner, methods in calls.items():
         for method in methods:

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from app.convert.layers import count_layers
 from app.engines.header import read_header, write_header
 from app.errors import (
     BackendUnavailable,
@@ -52,6 +53,14 @@ def _images(seed: int = 0, size: int = 64) -> npt.NDArray[np.float32]:
 def _expected(graph: Path, images: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
     with OnnxRuntimeRunner(graph) as reference:
         return dict(reference.infer({"images": images}))
+
+
+def test_the_inspector_tells_of_the_layers(detector: Path) -> None:
+    runner = _runner(_engine(detector))
+    with pytest.raises(RuntimeError, match="entered"):
+        runner.layer_information()
+    with runner:
+        assert count_layers(runner.layer_information()) == {"FP32": 1}
 
 
 @pytest.mark.parametrize("backend", [Backend.TENSORRT, Backend.TENSORRT_RTX])

@@ -28,6 +28,7 @@ OBJECTS = {
     "parser_error": "ParserError",
     "layer": "ILayer",
     "cache": "ITimingCache",
+    "inspector": "EngineInspector",
     "flags": "BuilderFlag",
     "creation": "NetworkDefinitionCreationFlag",
     "severity": "ILogger.Severity",
