@@ -43,7 +43,23 @@ def _onnxruntime_unavailable() -> str | None:
 def backend_versions(backend: Backend) -> dict[str, str]:
     """The full versions that an engine of this backend depends on, by library; imports ONNX Runtime for none."""
     if backend is Backend.ONNXRUNTIME:
-        return {backend.value: importlib.metadata.version("onnxruntime")}
+        return {backend.value: _onnxruntime_version()}
     from app.runtime.tensorrt_compat import version
 
     return {backend.value: version(backend)}
+
+
+# One module, published under several names; the builds differ, so the name belongs to the version.
+_ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+
+
+def _onnxruntime_version() -> str:
+    for name in _ONNXRUNTIMES:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return version if name == _ONNXRUNTIMES[0] else f"{version} ({name})"
+    from app.runtime.onnxruntime import import_onnxruntime
+
+    return f"{import_onnxruntime().__version__} (from source)"
