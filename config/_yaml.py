@@ -1,5 +1,7 @@
 """Reads a YAML file into plain values, and remembers the line of each key."""
 
+import errno
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +82,8 @@ def parse_yaml(text: str, source: str) -> YamlFile:
 
 def _text(path: Path) -> str:
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):  # it may never be written to
+            raise OSError(errno.EINVAL, "it is a pipe, no file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.errors import SettingsError
+from app.text import masked_value
 from config import _model
 from config._reference import (
     ENV_PREFIX,
@@ -203,7 +204,8 @@ def _wrong(key: str, value: Any, place: str, permitted: str, detail: str = "") -
     close = nearest(value.strip().upper(), [c.upper() for c in choices]) if isinstance(value, str) else None
     meant = next((choice for choice in choices if choice.upper() == close and " " not in choice), None)
     suggestion = f" Did you mean {meant}?" if meant else ""
-    reason = f" ({detail})" if detail else ""
+    is_open = masked_value(str(value)) == str(value)  # else the detail may quote what is masked
+    reason = f" ({detail})" if detail and is_open else ""
     return f"{place}: {key} is {_repr(value)}{reason}; allowed: {permitted}.{suggestion}"
 
 
@@ -236,6 +238,7 @@ def _repr(value: Any) -> str:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     except ValueError:  # Python prints no integer of more than 4300 digits
         return "a number of thousands of digits"
+    text = masked_value(text)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 

@@ -14,6 +14,9 @@ ensure_venv() {
   command -v "$python" >/dev/null || fail "$python was not found" "Install Python 3.10 to 3.12, or set JETSMITH_PYTHON."
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$("$python" --version) is too old" "jetsmith needs Python 3.10 or newer; set JETSMITH_PYTHON to one."
+  # PyTorch and TensorRT publish nothing for a new Python for months: whoever has it all the same may name it.
+  [ -n "${JETSMITH_PYTHON:-}" ] || "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' ||
+    fail "$("$python" --version) is newer than the libraries that jetsmith needs" "Install Python 3.10 to 3.12 and set JETSMITH_PYTHON to it (JETSMITH_PYTHON=python3.12), or to $python to try it all the same."
   if [ ! -x .venv/bin/pip ]; then
     "$python" -m venv .venv || fail "the virtual environment could not be made" "On Debian and Ubuntu: sudo apt install python3-venv"
   fi

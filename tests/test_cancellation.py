@@ -41,6 +41,7 @@ def _await_phase(jetsmith: Jetsmith, process: "subprocess.Popen[str]", phase: st
         pytest.param("export", [signal.SIGINT], 130, id="ctrl-c-while-exporting"),
         pytest.param("build", [signal.SIGTERM], 143, id="sigterm-while-building"),
         pytest.param("verify", [signal.SIGINT, signal.SIGINT, signal.SIGTERM], 130, id="impatience-while-verifying"),
+        pytest.param("export", [signal.SIGHUP], 129, id="a-lost-connection-while-exporting"),
         pytest.param("export", [signal.SIGTERM], 143, id="sigterm-while-exporting", marks=pytest.mark.slow),
         pytest.param("verify", [signal.SIGTERM], 143, id="sigterm-while-verifying", marks=pytest.mark.slow),
     ],
@@ -85,7 +86,7 @@ def run(args):
         for _ in range(100):
             build_engine(work / "detector.onnx", options, work, reporter)
 
-cli._run(type("Arguments", (), {"run": staticmethod(run)}))
+cli._run(lambda: type("Arguments", (), {"run": staticmethod(run)}))
 """
 
 

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from app.cli.settings import load
+from app.text import masked_value, printable
 from config.settings import Settings, settings_reference
 
 
@@ -24,4 +25,4 @@ def _value(settings: Settings, key: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return str(getattr(value, "value", value))
+    return printable(masked_value(str(getattr(value, "value", value))))

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.catalog import bundled_weights, parse_model_name
 from app.cli.reporters import make_reporter
-from app.cli.settings import SOURCE, TENSORRT, YOLO, load, store_root, wanted_backend
+from app.cli.settings import SOURCE, TENSORRT, YOLO, load, own_file, store_root, wanted_backend
 from app.cli.show import engine_lines, shown
 from app.convert.effort import Effort, workspace_bytes
 from app.convert.options import ConvertOptions
@@ -72,7 +72,7 @@ def _model_flag(model: str | None) -> dict[str, Any]:
     if model is None:
         return {}
     if model.lower().endswith(".pt"):
-        return {f"{SOURCE}pt_model_path": str(Path(model).expanduser().absolute())}
+        return {f"{SOURCE}pt_model_path": own_file(model)}
     try:
         return {f"{SOURCE}base_model": str(parse_model_name(model))}
     except UnknownModel as error:

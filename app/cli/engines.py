@@ -16,6 +16,7 @@ from app.engines.store import EngineStore
 from app.engines.upkeep import Entry, Removal
 from app.errors import BackendUnavailable, EngineNotFound, StoreError
 from app.runtime.choose import backend_versions
+from app.text import printable
 
 
 def list_command(args: argparse.Namespace) -> int:
@@ -59,7 +60,7 @@ def prune_command(args: argparse.Namespace) -> int:
         print("Nothing to remove: an alias points to every engine.")
         return 0
     for removal in plan:
-        print(f"{removal.size / 1e6:8.1f} MB  {_named(removal)}  ({removal.why})")
+        print(printable(f"{removal.size / 1e6:8.1f} MB  {_named(removal)}  ({removal.why})"))
     if not args.yes and not _agreed(len(plan)):
         print("Nothing was removed.")
         return 0
@@ -141,6 +142,7 @@ def _fit(engine: Engine) -> str:
 def _print_table(rows: Sequence[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for heading in ("alias", "task", "backend", "precision", "input", "batch", "MB", "built", "state"):
@@ -149,7 +151,7 @@ def _print_table(rows: Sequence[dict[str, object]]) -> None:
         size = row.get("input_size")
         aliases = row["aliases"]
         assert isinstance(aliases, list)  # noqa: S101 (made so in _row)
-        table.add_row(
+        cells = (
             ", ".join(Path(alias).name for alias in aliases) or Path(str(row["file"])).name,
             *(str(row.get(name, "")) for name in ("task", "backend", "precision")),
             "×".join(map(str, size)) if isinstance(size, list) else "",
@@ -158,4 +160,8 @@ def _print_table(rows: Sequence[dict[str, object]]) -> None:
             str(row.get("created", ""))[:16],
             str(row["state"]),
         )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+        table.add_row(*(Text(printable(cell)) for cell in cells))  # others' words may look like markup
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    with console.capture() as capture:  # rich ends the process itself when the reader has gone
+        console.print(table)
+    print(capture.get(), end="")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.catalog import parse_model_name
 from app.cli.reporters import make_reporter
-from app.cli.settings import SOURCE, YOLO, load, store_root, wanted_backend
+from app.cli.settings import SOURCE, YOLO, load, own_file, store_root, wanted_backend
 from app.engines.engine import Engine, alias_for, check, split_name
 from app.engines.files import sha256_of
 from app.engines.identity import platform_of
@@ -57,9 +57,9 @@ def _model_flag(model: str | None) -> dict[str, Any]:
     if model is None:
         return {}
     if model.lower().endswith(".pt"):
-        return {f"{SOURCE}pt_model_path": str(Path(model).expanduser().absolute())}
+        return {f"{SOURCE}pt_model_path": own_file(model)}
     if split_name(model)[1]:
-        return {f"{YOLO}model_path": str(Path(model).expanduser().absolute())}
+        return {f"{YOLO}model_path": own_file(model)}
     try:
         return {f"{SOURCE}base_model": str(parse_model_name(model))}
     except UnknownModel:  # the stem of a model of one's own, if there is an engine of that name
@@ -85,9 +85,12 @@ def find_engine(settings: Settings, model: str | None, reporter: Reporter) -> En
     except EngineNotFound as error:
         raise _not_found(error, alias, backend) from error
     platform = platform_of(read_device(), backend, backend_versions(backend))
-    check(engine, platform, _asked(settings, engine), hint=f"Build it anew: {command}")
-    for change in _unlike_settings(settings, engine):
-        reporter.note(f"{engine.path.name} is used as it was built; the settings differ: {change}")
+    check(engine, platform, _asked(settings, model), hint=f"Build it anew: {command}")
+    changes = _unlike_settings(settings, engine)
+    if changes:
+        reporter.note(f"{engine.path.name} is used as it was built; the settings differ: {', '.join(changes)}")
+    if engine.manifest.verification.get("skipped"):
+        reporter.warn(f"{engine.path.name} was never verified (--skip-verify); verify it: {command}")
     return engine
 
 
@@ -102,10 +105,11 @@ def _not_found(error: EngineNotFound, alias: Path, backend: Backend) -> EngineNo
     )
 
 
-def _asked(settings: Settings, engine: Engine) -> dict[str, str]:
+def _asked(settings: Settings, model: str | None) -> dict[str, str]:
     """The weights that the settings name, if they are there: an engine of others would answer wrongly."""
     weights = settings.vision.yolo.model_source.pt_model_path
-    if weights.name != engine.manifest.weights.name or not weights.is_file():
+    names_an_engine = model is not None and bool(split_name(model)[1])  # then nothing says which its weights were
+    if names_an_engine or not weights.is_file():
         return {}
     return {"weights": sha256_of(weights)}
 

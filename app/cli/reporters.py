@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from app.progress import Phase, Reporter
+from app.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +65,7 @@ class PlainReporter:
                 self._say(f"{name}: " + (f"{step.amount}, {elapsed}" if step.amount else elapsed))
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line, keep="\n"), file=self._stream, flush=True)
 
 
 class _PlainPhase:
@@ -93,20 +94,25 @@ class _TerminalReporter:
 
     @contextmanager
     def phase(self, name: str, total: float | None = None, unit: str = "") -> Iterator[Phase]:
+        from rich.markup import escape
+
         started = time.monotonic()
         with _progress(self._console, unit) as progress:
-            yield _Bar(progress, progress.add_task(name, total=total))
-        self._console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - started:.1f} s[/]")
+            yield _Bar(progress, progress.add_task(escape(printable(name)), total=total))
+        self._console.print(f"[green]✓[/] {escape(printable(name))} [dim]{time.monotonic() - started:.1f} s[/]")
 
     def note(self, message: str) -> None:
-        self._console.print(message, style="dim", markup=False)
+        self._say(message, "dim")
 
     def warn(self, message: str) -> None:
-        self._console.print(f"warning: {message}", style="yellow", markup=False)
+        self._say(f"warning: {message}", "yellow")
 
     def detail(self, message: str) -> None:
         if self._verbose:
-            self._console.print(message, style="dim", markup=False)
+            self._say(message, "dim")
+
+    def _say(self, message: str, style: str) -> None:
+        self._console.print(printable(message, keep="\n"), style=style, markup=False)
 
 
 def _progress(console: "Console", unit: str) -> "Progress":

@@ -1,6 +1,7 @@
 """Flags over settings."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ SOURCE = "vision.yolo.model_source."
 def load(args: argparse.Namespace, overrides: dict[str, Any]) -> Settings:
     """The settings with this command's flags on top; a flag that was not given is None and changes nothing."""
     return load_settings(args.config, {key: value for key, value in overrides.items() if value is not None})
+
+
+def own_file(path: str) -> str:
+    """A file as the user sees it from where they stand; `~name` of a user that nobody knows is a name like any."""
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 (pathlib's raises there)
 
 
 def store_root(settings: Settings) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.engines.engine import Engine
+from app.text import printable
 from app.types import Precision
 
 
@@ -15,7 +16,7 @@ def engine_lines(engine: Engine, alias: Path, state: str) -> list[str]:
     return [
         f"engine:   {shown(alias)} -> {shown(engine.path)}",
         f"          {state}",
-        f"model:    {manifest.weights.name}, {engine.metadata.task.value}, input {height}×{width}, "
+        f"model:    {printable(manifest.weights.name)}, {engine.metadata.task.value}, input {height}×{width}, "
         f"{precision}, batch {engine.metadata.batch}, {manifest.size / 1e6:.1f} MB",
         f"verified: {verification_line(manifest.verification, manifest.actual)}",
     ]
@@ -38,6 +39,9 @@ def verification_line(figures: object, actual: Precision) -> str:
         )
         if isinstance(figures.get(name), int | float)
     ]
+    for name, label in (("map50_95", "mAP50-95"), ("top1", "top-1")):
+        if isinstance(figures.get(name), int | float) and isinstance(figures.get(f"{name}_fp32"), int | float):
+            shown.append(f"{label} {_figure(figures[name])} (FP32 {_figure(figures[f'{name}_fp32'])})")
     return f"yes, against the FP32 graph on {figures.get('pictures', '?')} pictures: " + ", ".join(shown)
 
 
@@ -48,5 +52,8 @@ def _figure(value: float) -> str:
 
 def shown(path: Path) -> str:
     """Relative to where the user stands, if it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it has been removed
+        return printable(str(path))
+    return printable(str(path.relative_to(here) if path.is_relative_to(here) else path))

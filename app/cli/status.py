@@ -9,6 +9,7 @@ from app.cli.settings import load
 from app.engines.engine import split_name
 from app.errors import EngineNotFound
 from app.status import FOLDER, State, Status, read_status, status_path
+from app.text import printable
 
 
 def status_command(args: argparse.Namespace) -> int:
@@ -24,7 +25,8 @@ def status_command(args: argparse.Namespace) -> int:
         if status is None:
             raise EngineNotFound(f"There is no status at {path}", hint="Start the conversion: jetsmith convert")
         hung = status.is_hung(now)
-        print(json.dumps({**json.loads(status.to_json()), "hung": hung}) if args.json else _line(status, now))
+        record = {**json.loads(status.to_json()), "hung": hung}
+        print(json.dumps(record) if args.json else printable(_line(status, now), keep="\n"))
         code = max(code, int(hung or status.state is State.FAILED))
     return code
 

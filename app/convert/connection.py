@@ -1,7 +1,6 @@
 """How a server is spoken to: the address, the HTTP client, and httpx's errors as ours."""
 
 import logging
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from app import __version__
 from app.errors import BackendUnavailable, DownloadFailed, WeightsError
+from app.text import masked
 
 if TYPE_CHECKING:
     import httpx
@@ -56,11 +56,6 @@ def file_address(base: str, name: str) -> str:
             hint="Set vision.yolo.model_source.weights_url to one that begins with https:// or http://.",
         )
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
-
-
-def masked(text: str) -> str:
-    """`text` with the user, password and query of every address in it left out."""
-    return re.sub(r"(https?://[^\s?]*)\?\S+", r"\1?…", re.sub(r"//[^/\s]*@", "//", text))
 
 
 def parse_address(url: str) -> Address:

@@ -8,7 +8,6 @@ from app.convert.connection import (
     Broken,
     Patience,
     library_missing,
-    masked,
     open_answer,
     open_client,
     parse_address,
@@ -16,6 +15,7 @@ from app.convert.connection import (
 from app.convert.partial import PartialFile
 from app.errors import DownloadFailed
 from app.progress import Phase, Reporter
+from app.text import masked
 
 if TYPE_CHECKING:
     import httpx

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from app.catalog import ModelName, require_official
 from app.convert.checkpoint import is_whole, require_checkpoint, sha256_of
-from app.convert.connection import Patience, file_address, masked
+from app.convert.connection import Patience, file_address
 from app.convert.download import download
 from app.convert.ledger import Ledger, Record
 from app.convert.partial import PartialFile, disk_errors_as_ours
 from app.errors import DigestMismatch, DownloadFailed, WeightsError
 from app.progress import Reporter
+from app.text import masked
 
 _PINNED = Path(__file__).with_name("official_weights.json")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.engines.engine import SLUG, STORED_NAME, split_name
 from app.engines.files import inside, replace_link, stage_link, store_errors
 from app.errors import StoreError
 
@@ -25,20 +26,32 @@ def points_at(alias: Path, engine: Path) -> bool:
 
 def refuse_foreign(alias: Path, root: Path) -> None:
     """
-    Whatever stands at an alias's place and is no link into the store is the user's own.
+    Whatever stands at an alias's place is the user's own, unless it is a link into this store or another one.
 
     Raises:
         StoreError: such a thing stands there.
     """
     if not os.path.lexists(alias):
         return
-    if alias.is_symlink() and Path(os.path.realpath(alias)).is_relative_to(root.resolve()):
+    if alias.is_symlink() and (_leads_into(alias, root) or _is_made_here(alias)):
         return
     what = f"a link to {os.path.realpath(alias)}" if alias.is_symlink() else "a file"
     raise StoreError(
         f"{alias} is {what} that jetsmith did not make, and it is left alone.",
         hint=f"Move it away, or set another `vision.yolo.model_path` than {alias.name}.",
     )
+
+
+def _leads_into(alias: Path, root: Path) -> bool:
+    return Path(os.path.realpath(alias)).is_relative_to(os.path.realpath(root))
+
+
+def _is_made_here(alias: Path) -> bool:
+    """By its form alone: the store that it was made for may have been moved, or be that of other settings."""
+    store, shelf, name = ("", "", "", *alias.readlink().parts)[-3:]
+    engine = STORED_NAME.fullmatch(name) is not None and split_name(name)[1] != ""
+    whole = Path(os.path.realpath(alias)).parts[-3:] == (store, shelf, name)  # and leads nowhere else from there
+    return store == "engines" and SLUG.fullmatch(shelf) is not None and engine and whole
 
 
 def probe(alias: Path) -> None:
@@ -60,7 +73,7 @@ def point(alias: Path, engine: Path, root: Path) -> None:
 def pointed(root: Path) -> dict[Path, list[Path]]:
     """Engines by real path, each with the links that lead to it."""
     found: dict[Path, list[Path]] = {}
-    real_root = root.resolve()
+    real_root = os.path.realpath(root)  # unlike `resolve`, it bears links in a circle
     for link in [*links_below(root.parent, root), *(alias for _, alias in noted(root))]:
         target = Path(os.path.realpath(link))
         if link.is_symlink() and target.is_relative_to(real_root):

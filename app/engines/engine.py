@@ -13,6 +13,7 @@ from app.metadata import ModelMetadata
 from app.types import Backend
 
 STORED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{12}\.(?:json|engine|rtx|ort\.onnx)")
+SLUG = re.compile(r"[a-z0-9][a-z0-9.-]{0,59}")  # of a device, in folder names
 _MAX_STEM_CHARS = 80
 
 

@@ -93,10 +93,25 @@ def regular_size(path: Path) -> int | None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
+    """Write a new file that every user may read: the runner may be another one than the builder, whatever its umask."""
     with path.open("xb") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that lack, such that every user may look into it, as `write_synced`."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError:  # another process was faster, or a file stands there
+        path.mkdir(exist_ok=True)
+    else:
+        path.chmod(path.stat().st_mode & 0o777 | 0o055)
 
 
 def sync(path: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from app.engines.files import store_errors
+from app.engines.files import make_folder, store_errors
 from app.errors import StoreError
 
 POLL_S = 0.1
@@ -116,7 +116,7 @@ def _acquire(path: Path, waiting: Waiting | None, timeout_s: float | None) -> in
 
 def _attempt(path: Path) -> int | None:
     """The open descriptor of the lock that we hold now, or None."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     held = False
     try:

@@ -9,12 +9,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, NoReturn
 
 from app.engines.identity import Identity
-from app.errors import EngineDamaged, EngineStale
+from app.errors import EngineDamaged, EngineStale, ModelError
+from app.metadata import ModelMetadata
 from app.types import Backend, Precision
 
 FORMAT = 2  # 1 had neither `board` nor `build`; it is read all the same
@@ -58,7 +60,7 @@ class Manifest(BuildRecord):
 
     @classmethod
     def of(cls, record: BuildRecord, *, engine: str, size: int, sha256: str) -> "Manifest":
-        known = {field.name: getattr(record, field.name) for field in fields(BuildRecord)}
+        known = {field.name: _readable(getattr(record, field.name)) for field in fields(BuildRecord)}
         return cls(**known, engine=engine, size=size, sha256=sha256)
 
     def to_json(self) -> str:
@@ -113,13 +115,32 @@ class Manifest(BuildRecord):
             damaged(where, "its key does not belong to its identity")
         if identity.texts("platform").get("backend") not in {backend.value for backend in Backend}:
             damaged(where, "it names no backend that jetsmith knows")
+        _refuse_garbage(manifest.model, where)
         for part in (values, identity, weights):
             part.refuse_others()
         return manifest
 
 
+def _refuse_garbage(model: Mapping[str, Any], where: str) -> None:
+    try:
+        ModelMetadata.from_header(model)
+    except ModelError as error:
+        raise EngineDamaged(f"{where} cannot be used: {error.message}", hint=_REBUILD) from error
+
+
 def damaged(where: str, why: str) -> NoReturn:
     raise EngineDamaged(f"{where} cannot be used: {why}.", hint=_REBUILD)
+
+
+def _readable(value: Any) -> Any:
+    """Class names come from others: half a character, which is no text, is spelled out, for `from_json` refuses it."""
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, WeightsFacts):
+        return replace(value, name=_readable(value.name))
+    if isinstance(value, Mapping):
+        return {_readable(key): _readable(item) for key, item in value.items()}
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ How it stays whole whatever is killed:
 """
 
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -21,15 +20,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.engines import aliases, upkeep
-from app.engines.engine import Engine, check_content, manifest_path, read_engine, read_manifest, split_name, stored_name
-from app.engines.files import regular_size, sha256_of, store_errors, sync, write_synced
+from app.engines.engine import (
+    SLUG,
+    Engine,
+    check_content,
+    manifest_path,
+    read_engine,
+    read_manifest,
+    split_name,
+    stored_name,
+)
+from app.engines.files import make_folder, regular_size, sha256_of, store_errors, sync, write_synced
 from app.engines.identity import Change, Identity, in_words
 from app.engines.locks import Waiting, guard, hold
 from app.engines.manifest import BuildRecord, Manifest
 from app.engines.upkeep import Entry, Removal
 from app.errors import EngineDamaged, EngineNotFound, EngineStale, StoreError
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9.-]{0,59}")
 _SETTLE_S = 0.05
 _STUCK_S = 60.0
 
@@ -141,7 +148,7 @@ class EngineStore:
             StoreError: the alias leads where it led before, and what it leads to is untouched.
         """
         aliases.refuse_foreign(alias, self.root)
-        if not _SLUG.fullmatch(device_slug) or split_name(alias.name)[1] != record.identity.backend.suffix:
+        if not SLUG.fullmatch(device_slug) or split_name(alias.name)[1] != record.identity.backend.suffix:
             raise ValueError(f"Cannot publish for device {device_slug!r} as {alias.name!r}")
         if not built.resolve().is_relative_to((self.root / upkeep.WORK).resolve()) or not regular_size(built):
             raise StoreError(f"{built} is no built engine in a workspace of the store.", hint="Run the build again.")
@@ -157,7 +164,7 @@ class EngineStore:
         engine = Engine(shelf / engine_name, manifest)
         with self._changing():
             with store_errors(shelf, "publish into"):
-                shelf.mkdir(exist_ok=True)
+                make_folder(shelf)
                 self._refuse_outside(shelf)
                 built.replace(engine.path)
                 staged.replace(shelf / manifest_name)
@@ -228,6 +235,8 @@ class EngineStore:
             raise EngineNotFound(f"There is no engine at {alias}.", hint=hint)
         aliases.refuse_foreign(alias, self.root)
         target = Path(os.path.realpath(alias))
+        if not target.is_relative_to(os.path.realpath(self.root)):
+            raise EngineNotFound(f"{alias} points into another engine store, to {target}.", hint=hint)
         if not os.path.lexists(target):
             raise EngineNotFound(f"{alias} points at {target.name}, which is gone.", hint=hint)
         return self._read(manifest_path(target))

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def litter(root: Path) -> list[Removal]:
             for link in aliases.links_below(root.parent, root)
             if link.name.startswith(".") and link.name.endswith(STAGED_SUFFIX)
         ),
-        *(_removal((lock,), "lock of a process that was killed") for lock in _locks(root) if is_free(lock)),
+        *(_removal((lock,), "lock of a process that was killed") for lock in _dead_locks(root)),
     ]
 
 
@@ -139,11 +140,20 @@ def _is_shelf(path: Path) -> bool:
 
 
 def _dead_workspaces(root: Path) -> Iterator[Path]:
-    for folder in inside(root / WORK):
-        guard = folder / GUARD
-        if not guard.exists() or is_free(guard):
-            yield folder
+    for folder in _visible(root / WORK):
+        with suppress(PermissionError):  # another user's, who alone may look after it
+            if regular_size(folder / GUARD) is None or is_free(folder / GUARD):
+                yield folder
 
 
-def _locks(root: Path) -> list[Path]:
-    return [path for path in inside(root / LOCKS) if path.suffix == ".lock"]
+def _dead_locks(root: Path) -> Iterator[Path]:
+    for path in _visible(root / LOCKS):
+        with suppress(PermissionError):
+            if path.suffix == ".lock" and is_free(path):
+                yield path
+
+
+def _visible(folder: Path) -> list[Path]:
+    with suppress(PermissionError):
+        return inside(folder)
+    return []

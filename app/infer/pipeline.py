@@ -6,10 +6,11 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Protocol
 
-from app.infer.sinks import JsonLines, Sink, Table, printable
+from app.infer.sinks import JsonLines, Sink, Table
 from app.infer.sources import Failure, Frame, find_pictures, read_found
 from app.metadata import ModelMetadata
 from app.progress import Reporter
+from app.text import printable
 from app.types import Image, Result, Speed
 
 Outcome = Failure | tuple[Frame, Result]

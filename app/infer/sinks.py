@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 from app.errors import OutputError
 from app.infer.records import name_of, record_of, record_of_failure, top_classes
 from app.infer.sources import Failure, Frame
+from app.text import printable
 from app.types import Result, Speed
 
 if TYPE_CHECKING:
@@ -98,11 +99,6 @@ class Table:
             self._stream.write(capture.get())
             self._stream.flush()
         self._headed = True
-
-
-def printable(text: str) -> str:
-    """File and class names come from others: what could steer a terminal is spelled out instead."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _summary(result: Result, names: Mapping[int, str]) -> str:

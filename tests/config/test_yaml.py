@@ -145,3 +145,11 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(SettingsError, match="Permission denied"):
         read_yaml(path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    os.mkfifo(path)
+    with pytest.raises(SettingsError, match="it is a pipe") as caught:
+        read_yaml(path)
+    assert "Name a readable YAML file" in caught.value.hint

@@ -144,3 +144,22 @@ def test_one_altered_byte_is_read_or_refused(position: int, byte: int) -> None:
         Manifest.from_json(bytes(data), "x.json").to_json()
     except (EngineDamaged, EngineStale):
         return
+
+
+@pytest.mark.parametrize("model", [{}, {"task": "pose"}, {"task": "x", "names": [], "imgsz": 1}, {"task": []}])
+def test_garbage_for_a_model_is_damage(model: dict[str, Any]) -> None:
+    with pytest.raises(EngineDamaged, match="metadata cannot be read") as caught:
+        Manifest.from_json(changed(lambda values: values.update(model=model)), "x.json")
+    assert "jetsmith convert" in caught.value.hint
+
+
+def test_half_a_character_in_a_name_comes_back_spelled_out() -> None:
+    made = record()
+    made = replace(
+        made,
+        model={**made.model, "names": {0: "per\ud800son", 1: "ü"}},
+        weights=replace(made.weights, name="\udcff.pt"),
+        verification={"\udcff": ("\udcff", 1)},
+    )
+    written = Manifest.of(made, engine="a.engine", size=6, sha256="a" * 64)
+    assert Manifest.from_json(written.to_json().encode(), "x.json").model["names"] == {"0": r"per\ud800son", "1": "ü"}

@@ -312,3 +312,31 @@ def test_a_workspace_is_gone_after_success_and_after_an_error(store: EngineStore
     with pytest.raises(ZeroDivisionError), store.workspace(identity()) as work:
         _ = 1 / 0
     assert everything(store.root) == set()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_link_into_another_store_is_ours_and_is_replaced(store: EngineStore, tmp_path: Path, gone: bool) -> None:
+    other = EngineStore(tmp_path / "moved" / "engines")
+    alias = tmp_path / "ssd" / "yolo11n-pose.engine"
+    theirs = publish(other, alias=alias)
+    if gone:
+        (tmp_path / "moved").rename(tmp_path / "elsewhere")
+    with pytest.raises(EngineNotFound, match="points into another engine store") as caught:
+        store.resolve_alias(alias, hint="Run `jetsmith convert`.")
+    assert caught.value.hint == "Run `jetsmith convert`."
+    store.preflight(alias)
+    ours = publish(store, alias=alias)
+    assert store.resolve_alias(alias) == ours
+    assert theirs.path.exists() != gone
+
+
+def test_every_user_may_read_what_a_careful_user_built(store: EngineStore) -> None:
+    before = os.umask(0o077)
+    try:
+        engine = publish(store)
+    finally:
+        os.umask(before)
+    for path in (engine.path, manifest_path(engine.path)):
+        assert path.stat().st_mode & 0o777 == 0o644
+    for folder in (engine.path.parent, store.root, store.root.parent):
+        assert folder.stat().st_mode & 0o055 == 0o055

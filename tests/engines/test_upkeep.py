@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from app.engines.engine import manifest_path
 from app.engines.store import EngineStore, Found
@@ -135,3 +138,22 @@ def test_a_link_that_was_never_put_in_place_is_swept(store: EngineStore) -> None
     (store.root.parent / ".yolo11n-pose.engine.jetsmith-new").symlink_to("nowhere")
     assert len(store.sweep()) == 1
     assert everything(store.root.parent) == clean
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_workspace_of_another_user_is_left_to_that_user() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        store = EngineStore(Path(folder, "models", "engines"))
+        publish(store)
+        work = store.root / ".work" / "0123456789ab-theirs"
+        work.mkdir(0o700)
+        (store.root / ".locks" / "0123456789ab.lock").touch(0o600)
+        os.seteuid(65534)
+        try:
+            assert store.sweep() == []
+            assert len(store.engines()) == 1
+            assert store.plan_prune() == []
+        finally:
+            os.seteuid(0)
+        assert work.is_dir()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import OutputError
-from app.infer.sinks import JsonLines, Table, printable
+from app.infer.sinks import JsonLines, Table
+from app.text import printable
 from app.types import Task
 from tests.infer.doubles import NAMES, failure, frame, result_of
 
