@@ -25,6 +25,7 @@ from app.doctor.reach import ask
 from app.errors import JetsmithError
 from app.memory import read_free_memory
 from app.power import read_clocks, read_power
+from app.text import printable
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -106,9 +107,9 @@ def _weights(settings: "Settings") -> Weights:
 def _as_text(findings: Iterable[Finding]) -> str:
     lines = []
     for finding in findings:
-        lines.append(f"{finding.state.value:<8} {finding.check}: {finding.message}")
+        lines.append(f"{finding.state.value:<8} {finding.check}: {printable(finding.message)}")
         if finding.fix:
-            lines.append(f"{'':8}   fix: {finding.fix}")
+            lines.append(f"{'':8}   fix: {printable(finding.fix)}")
     return "\n".join(lines)
 
 

@@ -97,6 +97,14 @@ def test_wrong_settings_are_one_bad_line_and_the_rest_is_still_told(jetsmith: Je
     assert told["numpy"]["state"] == "good"
 
 
+def test_nothing_that_steers_a_terminal_is_printed(jetsmith: Jetsmith, tmp_path: Path) -> None:
+    config = tmp_path / "steering.yaml"
+    config.write_text('"\\e[31mred": 1\n')
+    done = jetsmith("doctor", "--config", config, code=1)
+    assert "red" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
 def test_a_store_that_cannot_be_written_is_bad(jetsmith: Jetsmith) -> None:
     jetsmith.models.write_text("a file where the folder should be")
     told = checks(jetsmith("doctor", "--json", code=1).stdout)
