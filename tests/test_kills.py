@@ -4,8 +4,10 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.command import SCENES, Jetsmith
@@ -52,3 +54,33 @@ def test_a_first_build_that_is_killed_is_simply_done_again(tmp_path: Path, seed:
     assert jetsmith("convert", *MODEL).returncode == 0
     assert jetsmith.litter() == []
     assert len(jetsmith.engines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_fifty_killed_children(tmp_path: Path) -> None:
+    """As the kernel kills them when memory runs out: the command says so, and the engine that was there stays."""
+    (tmp_path / "home").mkdir()
+    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
+    started = time.monotonic()
+    jetsmith("convert", *MODEL)
+    whole = time.monotonic() - started
+    moments = random.Random(20261123)
+    killed = 0
+    for _ in range(50):
+        process = jetsmith.start("convert", *MODEL, "--force-convert")
+        time.sleep(moments.uniform(0.1 * whole, whole))
+        children = psutil.Process(process.pid).children() if process.poll() is None else []
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)
+        assert "Traceback" not in output
+        assert process.returncode in (0, 1), output
+        killed += process.returncode
+        assert process.returncode == 0 or "killed by SIGKILL" in output
+        assert jetsmith.litter() == []
+        assert len(jetsmith.engines()) == 1
+        assert jetsmith("status", code=process.returncode).stdout
+    assert killed > 25, "most were to be killed"
+    jetsmith("infer", "--model", "demo-cls", SCENES / "cls")

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.cli.settings import load, store_root
 from app.cli.show import verification_line
 from app.device import read_device
-from app.engines.engine import Engine
+from app.engines.engine import Engine, split_name
 from app.engines.identity import in_words, platform_of
 from app.engines.plan import export_plan
 from app.engines.store import EngineStore
@@ -98,7 +98,7 @@ def _find(store: EngineStore, name: str) -> Entry:
 
 def _names(entry: Entry) -> set[str]:
     paths = (entry.path, *entry.aliases)
-    return {text for path in paths for text in (str(path), path.name, str(Path(path.name).stem))}
+    return {text for path in paths for text in (str(path), path.name, split_name(path.name)[0])}
 
 
 def _row(entry: Entry) -> dict[str, object]:

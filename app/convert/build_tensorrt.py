@@ -213,10 +213,7 @@ def _build_failure(trt: Any, plan: Plan) -> BuildFailed:
     said = compat.MESSAGES.take_errors()
     message = f"{trt.__name__} built no {plan.precision.value} engine from {plan.source.name}: "
     if not said or any(tells_of_no_memory(text) for text in said):
-        return OutOfMemory(
-            message + (_joined(said) or "it gave no reason"),
-            hint="Close other programs, or give TensorRT less to try: a smaller workspace_size.",
-        )
+        return OutOfMemory(message + (_joined(said) or "it gave no reason"))
     return BuildFailed(message + _joined(said), hint="Run it again with --verbose for all that TensorRT says.")
 
 
