@@ -215,13 +215,15 @@ class _WatchedPhase:
 
 def _replace(path: Path, text: str) -> None:
     """Not synced: after a power cut there is no process to watch, and a card should not wear for it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)  # its readers may be other users
     descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=_PARTIAL, dir=path.parent)
     partial = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        partial.chmod(0o644)  # its readers may be other users
+        partial.chmod(0o644)
         partial.replace(path)
     except OSError:
         with suppress(OSError):

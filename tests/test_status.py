@@ -209,3 +209,15 @@ def _wait_until(condition: object) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_other_users_may_read_what_a_careful_user_runs(tmp_path: Path) -> None:
+    path = status_path(tmp_path / "models", "yolo11n-pose")
+    before = os.umask(0o077)
+    try:
+        with StatusReporter(SilentReporter(), path) as reporter, reporter.phase("build"):
+            pass
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.parent.stat().st_mode & 0o777 == 0o755

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.engines.engine import SLUG, STORED_NAME, split_name
-from app.engines.files import inside, replace_link, stage_link, store_errors
+from app.engines.files import inside, make_folder, replace_link, stage_link, store_errors
 from app.errors import StoreError
 
 NOTES = ".aliases"
@@ -57,7 +57,7 @@ def _is_made_here(alias: Path) -> bool:
 def probe(alias: Path) -> None:
     """Find out whether the alias could be made. The caller holds the store's lock."""
     with store_errors(alias, "make the link"), _links_expected(alias):
-        alias.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(alias.parent)
         stage_link(alias, "nowhere").unlink()
 
 
@@ -97,7 +97,7 @@ def links_below(folder: Path, root: Path) -> Iterator[Path]:
 
 def _link(link: Path, target: str) -> None:
     with store_errors(link, "make the link"), _links_expected(link):
-        link.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(link.parent)
         replace_link(link, target)
 
 

@@ -330,13 +330,13 @@ def test_a_link_into_another_store_is_ours_and_is_replaced(store: EngineStore, t
     assert theirs.path.exists() != gone
 
 
-def test_every_user_may_read_what_a_careful_user_built(store: EngineStore) -> None:
+def test_every_user_may_read_what_a_careful_user_built(store: EngineStore, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        engine = publish(store)
+        engine = publish(store, alias=tmp_path / "ssd" / "yolo11n-pose.engine")
     finally:
         os.umask(before)
     for path in (engine.path, manifest_path(engine.path)):
         assert path.stat().st_mode & 0o777 == 0o644
-    for folder in (engine.path.parent, store.root, store.root.parent):
+    for folder in (engine.path.parent, store.root, store.root.parent, store.root / ".aliases", tmp_path / "ssd"):
         assert folder.stat().st_mode & 0o055 == 0o055
