@@ -203,7 +203,8 @@ class Yolo(Section):
         (320, 320),
         "Height and width of the model's input.",
         f"[height, width], both multiples of {STRIDE} from {STRIDE} to {MAX_SIDE}",
-        shown="what a model of that name was trained at: 640×640, demo 320×320, -obb 1024×1024, -cls 224×224; your own `.pt` tells",
+        shown="what a model of that name was trained at: 640×640, demo 320×320, -obb 1024×1024, -cls 224×224; "
+        "your own `.pt` tells",
     )
     backend: Annotated[Backend | Literal["auto"], _any_case(str.lower)] = _setting(
         "auto",

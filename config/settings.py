@@ -204,7 +204,7 @@ def _wrong(key: str, value: Any, place: str, permitted: str, detail: str = "") -
     close = nearest(value.strip().upper(), [c.upper() for c in choices]) if isinstance(value, str) else None
     meant = next((choice for choice in choices if choice.upper() == close and " " not in choice), None)
     suggestion = f" Did you mean {meant}?" if meant else ""
-    is_open = masked_value(str(value)) == str(value)  # else the detail may quote what is masked
+    is_open = not isinstance(value, str) or masked_value(value) == value  # else the detail may quote what is masked
     reason = f" ({detail})" if detail and is_open else ""
     return f"{place}: {key} is {_repr(value)}{reason}; allowed: {permitted}.{suggestion}"
 

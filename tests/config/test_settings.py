@@ -98,7 +98,8 @@ def test_with_no_yaml_at_all_it_is_the_demo_pose_model(tmp_path: Path) -> None:
 def copy_project(folder: Path) -> None:
     shutil.copytree(PROJECT_ROOT / "config", folder / "config")
     (folder / "app").mkdir()
-    for name in ("__init__", "errors", "types", "catalog"):  # all of the application that the settings import
+    # All of the application that the settings import.
+    for name in ("__init__", "errors", "text", "types", "catalog", "weights_file"):
         shutil.copy(PROJECT_ROOT / f"app/{name}.py", folder / "app")
 
 
@@ -525,7 +526,7 @@ def test_the_reference_has_every_setting_with_its_variable() -> None:
     row = rows["vision.yolo.tensorrt_engine_settings.batch_size"]
     assert row.environment == "JETSMITH_VISION__YOLO__TENSORRT_ENGINE_SETTINGS__BATCH_SIZE"
     assert (row.default, row.allowed) == ("1", "a whole number from 1 to 1024")
-    assert len(rows) == len(_leaves(Settings().model_dump())) == 19
+    assert len(rows) == len(_leaves(Settings().model_dump())) == 20
     for row in rows.values():
         assert row.default
         assert row.meaning.endswith(".")
