@@ -15,6 +15,7 @@ JetsmithError
 │   ├── BuildFailed
 │   │   └── OutOfMemory
 │   └── VerificationFailed
+│       └── AccuracyLost
 ├── BackendUnavailable
 ├── EngineError
 │   ├── EngineNotFound
@@ -86,6 +87,10 @@ class OutOfMemory(BuildFailed):
 
 class VerificationFailed(ConvertError):
     """The engine does not compute what the FP32 ONNX graph computes."""
+
+
+class AccuracyLost(VerificationFailed):
+    """The engine's answers lie further from the FP32 graph's than its precision explains."""
 
 
 class BackendUnavailable(JetsmithError):

@@ -105,6 +105,7 @@ def _options(settings: Settings, args: argparse.Namespace) -> ConvertOptions:
         batch=engine.batch_size,
         workspace_gb=None if engine.workspace_size == "auto" else float(engine.workspace_size),
         optimization_level=engine.builder_optimization_level,
+        fall_back=engine.on_accuracy_loss == "fallback",
         head=source.head,
         trust_weights=source.trust_weights,
         keep_onnx=source.keep_onnx,

@@ -23,6 +23,7 @@ class Limits:
     """What an engine of one precision may differ by."""
 
     tensor_error: float  # median over channels of the relative L2 error
+    score_error: float  # the same of a raw head's scores, most of which are near nothing
     lost: float  # share of objects that only one of the two sees; of twenty and more, one may always go
     box_px: float  # 95th percentile
     keypoint_px: float  # 95th percentile, of keypoints that are seen
@@ -30,12 +31,16 @@ class Limits:
     confidence: float  # 95th percentile of the differences
     probability: float  # largest difference, classification
 
+    def of_tensor(self, name: str) -> float:
+        return self.score_error if name.endswith("scores") else self.tensor_error
 
-# FP32 allows for another order of summation and for TF32; FP16 for 11 bits of mantissa over some hundred layers.
+
+# FP32 allows for another order of summation and for TF32; FP16 for 11 bits of mantissa over some hundred layers. INT8
+# has half as much again as was measured where mAP50-95 stayed above 99 %: boxes 8.1 px, mask IoU 0.90, confidence 0.10.
 LIMITS = {
-    Precision.FP32: Limits(0.005, 0.01, 0.5, 1.0, 0.98, 0.01, 0.005),
-    Precision.FP16: Limits(0.03, 0.03, 1.0, 2.0, 0.95, 0.05, 0.02),
-    Precision.INT8: Limits(0.5, 0.15, 4.0, 8.0, 0.80, 0.25, 0.15),
+    Precision.FP32: Limits(0.005, 0.005, 0.01, 0.5, 1.0, 0.98, 0.01, 0.005),
+    Precision.FP16: Limits(0.03, 0.03, 0.03, 1.0, 2.0, 0.95, 0.05, 0.02),
+    Precision.INT8: Limits(0.5, 3.0, 0.15, 12.0, 16.0, 0.80, 0.25, 0.15),
 }
 
 
@@ -126,7 +131,7 @@ class Agreement:
     def failures(self, limits: Limits) -> list[str]:
         """What is over the limit, in words; empty for an engine that may be published."""
         rows: Sequence[tuple[str, float | None, float, bool]] = [
-            *((f"tensor {name}: error", error, limits.tensor_error, True) for name, error in self.tensors.items()),
+            *((f"tensor {name}: error", error, limits.of_tensor(name), True) for name, error in self.tensors.items()),
             ("share of objects lost", self._share_lost(), limits.lost, True),
             ("boxes moved, px", _percentile(self.boxes, 95), limits.box_px, True),
             ("keypoints moved, px", _percentile(self.keypoints, 95), limits.keypoint_px, True),

@@ -5,6 +5,7 @@ Where memory runs out the build is tried again with less, a step at a time: a sm
 rather than none.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class BuildOptions:
     optimization_level: int | None = None  # None: the library's own
     store: Path | None = None  # where timings are kept from one build to the next
     device_slug: str = ""
+    ranges: Mapping[str, float] | None = None  # for INT8: its layers, and the largest magnitude of each one's input
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def _job(onnx: Path, options: BuildOptions, effort: Effort, work: Path) -> dict[
         "engine": str(work / f"engine{options.backend.suffix}"),
         "backend": options.backend.value,
         "precision": options.precision.value,
+        "ranges": None if options.ranges is None else dict(options.ranges),
         "workspace_gb": None if effort.workspace_bytes is None else effort.workspace_bytes / GIB,
         "optimization_level": effort.level,
         "max_tactics": effort.max_tactics,
@@ -128,5 +131,5 @@ def _out_of_memory(error: OutOfMemory, tried: list[str], needed: int, root: Path
         f"{memory_line(read_free_memory(root))}, and it was thought to take about {gigabytes(needed)}. "
         f"The last time: {error.message}",
         hint="Close other programs (a desktop takes about 1 GB), add swap (fallocate, mkswap, swapon), take a smaller "
-        f"input or a smaller model. {error.hint}",
+        f"input or a smaller model. {error.hint}".strip(),
     )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import GraphProto, ModelProto
 
+from app.convert.calibrate import LEAST_DB, PERCENT
 from app.convert.quantise import LEVELS, Site, sites
 from app.errors import PrecisionFailed, SourceError
 from app.runtime.onnxruntime import OnnxRuntimeRunner
@@ -22,10 +23,8 @@ from app.vision.model import input_buffer
 from app.vision.pictures import read_picture
 from app.vision.preprocess import prepare_into
 
-_PERCENT = 99.999
-_LEAST_DB = 30.0
-METHOD = f"percentile {_PERCENT:g}, {_LEAST_DB:g} dB"  # part of an INT8 engine's identity, as it changes its bytes
 _BINS = 4096
+_ZERO = 1e-30  # less than this, and the arithmetic of steps leaves float32's range
 _AT_ONCE = 256 * 2**20  # bytes of inner tensors that one pass over the pictures may hold
 
 Report = Callable[[float], None]
@@ -41,7 +40,7 @@ class Histogram:
     def add(self, values: npt.NDArray[Any]) -> None:
         magnitudes = np.abs(values).ravel()
         largest = float(magnitudes.max(initial=0.0))
-        if largest == 0.0:
+        if largest < _ZERO:
             self.counts[0] += magnitudes.size
             return
         self.limit = self.limit or largest
@@ -100,8 +99,8 @@ def _ranges(wanted: Sequence[Site], counted: dict[str, Histogram]) -> dict[str, 
     ranges = {}
     for site in wanted:
         histogram = counted[site.reads]
-        largest = histogram.percentile(_PERCENT)
-        if largest > 0 and histogram.decibels(largest) >= _LEAST_DB:
+        largest = histogram.percentile(PERCENT)
+        if largest > 0 and histogram.decibels(largest) >= LEAST_DB:
             ranges[site.node] = largest
     return ranges
 
@@ -162,6 +161,11 @@ def _count(graph: Path, names: Sequence[str], pictures: Sequence[Path], progress
             for slot, path in zip(batch, chosen, strict=True):
                 prepare_into(slot, read_picture(path), runner.metadata.task)
             for tensor, values in runner.infer({name: batch}).items():
+                if not np.isfinite(values).all():
+                    raise PrecisionFailed(
+                        f"The tensor {tensor!r} is not finite on {chosen[0]}, already in FP32",
+                        hint="Look at the weights: a model that was trained to the end has no such values.",
+                    )
                 counted[tensor].add(values)
             progress(min(1.0, (start + len(batch)) / len(pictures)))
     return counted

@@ -19,6 +19,7 @@ class ConvertOptions:
     precision: Precision = Precision.FP16
     batch: int = 1
     workspace_gb: float | None = None  # None: by the device's memory
+    fall_back: bool = False  # to a higher precision, where the wanted one is not accurate
     optimization_level: int | None = None  # None: TensorRT's own
     head: Head = Head.RAW
     trust_weights: bool = False

@@ -35,10 +35,17 @@ def calibration_pictures(wanted: str) -> list[Path]:
     return found
 
 
-def verification_pictures(wanted: str | None, demo_scenes: Path | None, most: int = 16) -> list[Path]:
-    """At most `most` pictures: spread over the calibration set, else the demo scenes and Ultralytics' two."""
+def verification_pictures(
+    wanted: str | None, demo_scenes: Path | None, most: int = 16, most_labelled: int = 64
+) -> list[Path]:
+    """
+    At most `most` pictures: spread over the calibration set, else the demo scenes and Ultralytics' two.
+
+    More of a set with labels: an average precision over few pictures says little.
+    """
     if wanted is not None:
-        return spread(calibration_pictures(wanted), most)
+        found = calibration_pictures(wanted)
+        return spread(found, most_labelled if any(label_file(path).is_file() for path in found) else most)
     scenes = _of_folder(demo_scenes) if demo_scenes is not None and demo_scenes.is_dir() else []
     photos = _of_wheel()
     return photos + spread(scenes, most - len(photos))
@@ -48,6 +55,16 @@ def calibration_digest(wanted: str) -> str:
     """The sha256 of the set's contents, whatever the files are called: other pictures make another engine."""
     digests = sorted(hashlib.sha256(path.read_bytes()).digest() for path in calibration_pictures(wanted))
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def label_file(picture: Path) -> Path:
+    """`images/…/a.jpg` has its labels in `labels/…/a.txt`, as Ultralytics keeps them, else beside it in `a.txt`."""
+    parts = picture.parts
+    for index in reversed(range(len(parts) - 1)):
+        if parts[index] == "images":
+            mirrored = Path(*parts[:index], "labels", *parts[index + 1 :]).with_suffix(".txt")
+            return mirrored if mirrored.is_file() else picture.with_suffix(".txt")
+    return picture.with_suffix(".txt")
 
 
 def spread(paths: Sequence[Path], most: int) -> list[Path]:

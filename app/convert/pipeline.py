@@ -12,11 +12,14 @@ from typing import Any
 
 from app import __version__
 from app.board import board_facts, require_supported
+from app.convert.attempts import Attempts
 from app.convert.build import BuildOptions, Built, build_engine
+from app.convert.calibrate import calibrate_on
 from app.convert.export import ExportOptions, export_onnx, exporter_versions
 from app.convert.layers import layers_by_precision
 from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
+from app.convert.precision import require_ranges
 from app.convert.recipe import recipe_of
 from app.convert.trtexec import kept_graph
 from app.convert.verify import VerifyOptions, verify_engine
@@ -105,6 +108,8 @@ class _Job:
         digest = "none"
         if options.precision is Precision.INT8 and options.pictures is not None:
             digest = calibration_digest(options.pictures)
+        elif backend is not Backend.ONNXRUNTIME:  # which builds FP32 whatever was asked for
+            require_ranges(options.precision, None)
         return cls(
             options=options,
             weights=weights,
@@ -121,7 +126,7 @@ class _Job:
     def timed(self, phase: str) -> Iterator[None]:
         started = time.monotonic()
         yield
-        self.seconds[phase] = round(time.monotonic() - started, 2)
+        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.monotonic() - started, 2)
 
 
 def _look(job: _Job, reporter: Reporter, *, quietly: bool = False) -> Engine | None:
@@ -143,9 +148,7 @@ def _unless_forced(job: _Job, found: Found, reporter: Reporter) -> Engine | None
 def _build(job: _Job, reporter: Reporter) -> Engine:
     with job.store.workspace(job.identity) as work:
         onnx = _export(job, work, reporter)
-        with job.timed("build"):
-            built = build_engine(onnx, _build_options(job), work, reporter)
-        figures = _verify(job, built, onnx, work, reporter)
+        built, figures = _build_and_verify(job, onnx, work, reporter)
         layers = layers_by_precision(built.engine, job.identity.backend, work, reporter)
         if job.options.keep_onnx:
             _keep(onnx, job.weights.path.with_suffix(".onnx"), reporter)
@@ -154,6 +157,27 @@ def _build(job: _Job, reporter: Reporter) -> Engine:
         return job.store.publish(
             built.engine, _record(job, built, figures, layers), device_slug=job.device_slug, alias=job.alias
         )
+
+
+def _build_and_verify(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]]:
+    ranges = _ranges(job, onnx, work, reporter)
+
+    def build(precision: Precision, folder: Path) -> Built:
+        with job.timed("build"):
+            return build_engine(onnx, _build_options(job, precision, ranges), folder, reporter)
+
+    attempts = Attempts(job.options.precision, job.options.fall_back)
+    return attempts.run(build, lambda built: _verify(job, built, onnx, work, reporter), work, reporter)
+
+
+def _ranges(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> dict[str, float] | None:
+    options = job.options
+    if options.precision is not Precision.INT8 or options.pictures is None:
+        return None
+    if job.identity.backend is Backend.ONNXRUNTIME:
+        return None
+    with job.timed("calibrate"):
+        return calibrate_on(onnx, options.pictures, work, reporter)
 
 
 def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
@@ -173,15 +197,16 @@ def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
         )
 
 
-def _build_options(job: _Job) -> BuildOptions:
+def _build_options(job: _Job, precision: Precision, ranges: dict[str, float] | None) -> BuildOptions:
     options = job.options
     return BuildOptions(
         job.identity.backend,
-        options.precision,
+        precision,
         options.workspace_gb,
         options.optimization_level,
         job.store.root,
         job.device_slug,
+        ranges,
     )
 
 
@@ -191,7 +216,8 @@ def _verify(job: _Job, built: Built, onnx: Path, work: Path, reporter: Reporter)
         return {"skipped": True}
     pictures = verification_pictures(job.options.pictures, job.options.demo_scenes)
     with job.timed("verify"):
-        verify = VerifyOptions(job.identity.backend, built.precision, tuple(pictures))
+        labelled = job.options.pictures is not None
+        verify = VerifyOptions(job.identity.backend, built.precision, tuple(pictures), labelled)
         return verify_engine(built.engine, onnx, verify, work, reporter)
 
 

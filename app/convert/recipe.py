@@ -1,5 +1,6 @@
 """What an engine is made of, in words: the half of its identity that the user decides."""
 
+from app.convert.calibrate import METHOD
 from app.convert.export import EMBEDDED_NMS, exporter_versions
 from app.convert.options import ConvertOptions
 from app.convert.weights import Weights
@@ -26,6 +27,8 @@ def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calib
         recipe["nms"] = " ".join(f"{name}={value:g}" for name, value in EMBEDDED_NMS.items())
     if options.precision is Precision.INT8:
         recipe["calibration"] = calibration
+        if backend is not Backend.ONNXRUNTIME:  # which builds FP32 all the same
+            recipe["calibration_method"] = METHOD
     if backend is not Backend.ONNXRUNTIME:  # it has no such limit
         recipe["workspace"] = "auto" if options.workspace_gb is None else f"{options.workspace_gb:g} GB"
         if options.optimization_level is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.convert.child import run_child
-from app.errors import VerificationFailed
+from app.errors import AccuracyLost, VerificationFailed
 from app.progress import Reporter
 from app.types import Backend, Precision
 
@@ -15,6 +15,7 @@ class VerifyOptions:
     backend: Backend
     precision: Precision  # what the engine computes in: it decides the limits
     pictures: tuple[Path, ...]
+    labelled: bool = False  # the user's own pictures: what labels they have are for this model
 
 
 def verify_engine(
@@ -26,7 +27,8 @@ def verify_engine(
     The child is also the engine's first load: a foreign engine can end the process that loads it.
 
     Raises:
-        VerificationFailed: the engine differs by more than its precision explains, or its process died.
+        AccuracyLost: the engine differs by more than its precision explains.
+        VerificationFailed: its process died, or there is nothing to verify it with.
     """
     if not options.pictures:
         raise VerificationFailed(
@@ -40,7 +42,8 @@ def verify_engine(
             "reference": str(reference),
             "backend": options.backend.value,
             "precision": options.precision.value,
-            "pictures": [str(path) for path in options.pictures],
+            "pictures": [str(path.absolute()) for path in options.pictures],
+            "labelled": options.labelled,
         },
         work=work,
         reporter=reporter,
@@ -49,9 +52,10 @@ def verify_engine(
     )
     figures: dict[str, Any] = result["figures"]
     if result["failures"]:
-        raise VerificationFailed(
+        raise AccuracyLost(
             "The engine was not published, it differs from the FP32 graph: " + "; ".join(result["failures"]),
-            hint="Take a higher precision (--precision FP32). --skip-verify publishes it all the same.",
+            hint="Take a higher precision (--precision FP32), or let jetsmith do so: on_accuracy_loss: fallback. "
+            "--skip-verify publishes it all the same.",
         )
     if figures.get("objects") == 0:
         reporter.warn(

@@ -1,18 +1,21 @@
 """The child that verifies: the first process to load a new engine, and one that may crash without harm."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from app.convert.agreement import LIMITS, Agreement, row_scores, tensor_error
 from app.convert.child import Channel, child_main
+from app.convert.truth import LEAST_CONFIDENCE, Truth, figures, read_truth, score
 from app.engines.open import open_runner
 from app.errors import SourceError, VerificationFailed
 from app.metadata import ModelMetadata
 from app.runtime.base import Runner, Tensors
 from app.runtime.onnxruntime import OnnxRuntimeRunner
-from app.types import Backend, Head, Image, Precision, TensorSpec
+from app.types import Backend, Head, Image, Precision, Result, TensorSpec
+from app.vision.accuracy import select
 from app.vision.layouts import recognise
 from app.vision.letterbox import Letterbox
 from app.vision.model import Model, Thresholds
@@ -22,33 +25,49 @@ from app.vision.pictures import read_picture
 def _verify(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     limits = LIMITS[Precision(job["precision"])]
     agreement = Agreement()
-    pictures = _read([Path(path) for path in job["pictures"]], channel)
+    paths, pictures = _read([Path(path) for path in job["pictures"]], channel)
     # Unoptimised, so that nothing but the exported graph itself is the reference.
     reference = _Listening(OnnxRuntimeRunner(Path(job["reference"])))
     with _Listening(open_runner(Path(job["engine"]), Backend(job["backend"]))) as engine, reference:
-        models = (Model(engine, Thresholds()), Model(reference, Thresholds()))
+        truth = _truth(paths, pictures, reference.metadata, channel) if job["labelled"] else None
+        thresholds = Thresholds() if truth is None else Thresholds(confidence=LEAST_CONFIDENCE)
+        models = (Model(engine, thresholds), Model(reference, thresholds))
+        answers: tuple[list[Result], list[Result]] = ([], [])
         size = engine.inputs[0].shape[0]
         for start in range(0, len(pictures), size):
             batch = pictures[start : start + size]
-            _compare(models, (engine, reference), batch, agreement)
+            for kept, found in zip(answers, _compare(models, (engine, reference), batch, agreement), strict=True):
+                kept.extend(found if truth is not None else ())
             channel.progress((start + len(batch)) / len(pictures))
     agreement.pictures = len(pictures)
-    return {"figures": agreement.figures(), "failures": agreement.failures(limits)}
+    accuracy = {} if truth is None else figures(score(answers[0], truth), score(answers[1], truth), len(pictures))
+    return {"figures": {**agreement.figures(), **accuracy}, "failures": agreement.failures(limits)}
 
 
-def _read(paths: Sequence[Path], channel: Channel) -> list[Image]:
-    pictures = []
+def _truth(paths: Sequence[Path], pictures: Sequence[Image], metadata: ModelMetadata, channel: Channel) -> Truth | None:
+    try:
+        return read_truth(paths, [(picture.shape[0], picture.shape[1]) for picture in pictures], metadata)
+    except SourceError as error:
+        channel.warn(f"the accuracy against the labels is not measured: {error.message}")
+        return None
+
+
+def _read(paths: Sequence[Path], channel: Channel) -> tuple[list[Path], list[Image]]:
+    """The pictures that can be read, with their paths."""
+    readable, pictures = [], []
     for path in paths:
         try:
             pictures.append(read_picture(path))
         except SourceError as error:
             channel.warn(f"{path} is left out of the verification: {error.message}")
+        else:
+            readable.append(path)
     if not pictures:
         raise VerificationFailed(
             f"None of the {len(paths)} pictures for the verification can be read",
             hint="Set calibration.images to pictures of your own, or take --skip-verify.",
         )
-    return pictures
+    return readable, pictures
 
 
 def _compare(
@@ -56,7 +75,8 @@ def _compare(
     runners: tuple["_Listening", "_Listening"],
     batch: Sequence[Image],
     agreement: Agreement,
-) -> None:
+) -> tuple[list[Result], list[Result]]:
+    """Returns what both said, however unsure; compared is what `infer` would report."""
     ours, theirs = (model.predict_batch(batch) for model in models)
     engine, reference = (runner.heard for runner in runners)
     _compare_tensors(engine, reference, models[1].metadata, agreement)
@@ -66,7 +86,17 @@ def _compare(
             agreement.add_probs(actual.probs, expected.probs)
             continue
         place = Letterbox.fit(image.shape[:2], (input_hw[0], input_hw[1]))
-        agreement.add_detections(actual, expected, gain=place.content_hw[0] / place.picture_hw[0])
+        gain = place.content_hw[0] / place.picture_hw[0]
+        agreement.add_detections(_sure(actual), _sure(expected), gain=gain)
+    return ours, theirs
+
+
+def _sure(result: Result) -> Result:
+    """Suppression goes from the surest down, so leaving out the unsure ones later is the same as before it."""
+    if result.detections is None:
+        return result
+    sure = result.detections.confidence > Thresholds().confidence
+    return replace(result, detections=select(result.detections, sure))
 
 
 def _compare_tensors(engine: Tensors, reference: Tensors, metadata: ModelMetadata, agreement: Agreement) -> None:

@@ -25,6 +25,7 @@ _LABELS = {
     "backend": "backend",
     "batch": "batch size",
     "calibration": "calibration pictures",
+    "calibration_method": "calibration method",
     "compute_capability": "compute capability",
     "cpu": "CPU",
     "cpu_features": "CPU features",
