@@ -83,4 +83,4 @@ def test_fifty_killed_children(tmp_path: Path) -> None:
         assert len(jetsmith.engines()) == 1
         assert jetsmith("status", code=process.returncode).stdout
     assert killed > 25, "most were to be killed"
-    jetsmith("infer", "--model", "demo-cls", SCENES / "cls")
+    jetsmith("infer", "--model", "demo-cls", SCENES / "cls" / "**" / "*.jpg")
