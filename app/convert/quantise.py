@@ -163,7 +163,8 @@ class _Pairs:
             node.CopyFrom(source)
             weights = numpy_helper.to_array(self._constants[node.input[1]])
             axis = _AXIS.get(node.op_type)
-            steps = (np.array(self._ranges[node.name] / LEVELS), weight_steps(weights, axis))
+            activation = np.array(max(self._ranges[node.name] / LEVELS, _SMALLEST_STEP))
+            steps = (activation, weight_steps(weights, axis))
             for position, step in enumerate(steps):
                 name = node.input[position]
                 if name not in self._done:

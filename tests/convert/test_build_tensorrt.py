@@ -297,7 +297,7 @@ class _Builder8:
             NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0),
             MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
             ProfilingVerbosity=SimpleNamespace(DETAILED="detailed"),
-            BuilderFlag=SimpleNamespace(TF32="TF32", FP16="FP16", OBEY_PRECISION_CONSTRAINTS="OBEY"),
+            BuilderFlag=SimpleNamespace(TF32="TF32", FP16="FP16", INT8="INT8", OBEY_PRECISION_CONSTRAINTS="OBEY"),
             DataType=_DataType,
         )
 
@@ -307,19 +307,22 @@ class _Builder8:
     [
         pytest.param("FP32", ["-TF32"], id="fp32"),
         pytest.param("FP16", ["-TF32", "FP16", "OBEY"], id="fp16"),
+        pytest.param("INT8", ["-TF32", "FP16", "OBEY", "INT8"], id="int8"),
     ],
 )
-def test_tensorrt_8_gets_the_fp32_graph_and_flags(
+def test_tensorrt_8_gets_a_graph_of_fp32_and_flags(
     precision: str, flags: list[str], detector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = _Builder8()
     monkeypatch.setattr(compat, "load", lambda backend: asked.library())
     monkeypatch.setattr(compat, "_loggers", {})
-    result = build(_job(detector, backend="tensorrt", precision=precision), RecordingChannel())
-    assert (asked.creation, asked.parsed, asked.flags) == (1, detector, flags)
+    ranges = {"body": 6.0, "mix": 9.0}
+    result = build(_job(detector, backend="tensorrt", precision=precision, ranges=ranges), RecordingChannel())
+    parsed = detector.with_name("engine.typed.onnx") if precision == "INT8" else detector
+    assert (asked.creation, asked.parsed, asked.flags) == (1, parsed, flags)
     assert asked.limits == {"workspace": GIB // 4}
     pinned = [layer.precision for layer in asked.layers]
-    assert pinned == ([None, _DataType.FLOAT] if precision == "FP16" else [None, None])
+    assert pinned == ([None, None] if precision == "FP32" else [None, _DataType.FLOAT])
     engine = Path(result["engine"])
     assert engine.read_bytes()[read_header(engine)[1] :] == b"a plan"
 
