@@ -188,7 +188,9 @@ class ModelSource(Section):
 
 class Calibration(Section):
     images: _PathText | None = _setting(
-        None, "Pictures for INT8 calibration and for verification.", "the path of a folder of pictures, or null"
+        None,
+        "Pictures for INT8 calibration and for verification.",
+        "a folder of pictures, a glob, the path of a dataset YAML, or null",
     )
 
 
