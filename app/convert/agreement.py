@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.types import Detections, FloatArray, Precision, Result
+from app.types import Detections, FloatArray, Precision, Result, Task
+from app.vision.decode import rotated_corners
+from app.vision.layouts import Layout
 
 CLEAR = 0.3  # both sides are asked for all above 0.25: what lies between may be seen by one alone
 _PAIR_IOU = 0.5  # less overlap than this and two boxes are two objects
@@ -62,6 +64,28 @@ def tensor_error(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
         return float(np.median(difference[told] / size[told]))
 
 
+PROBABILITIES = frozenset({"scores", "keypoint confidences"})
+"""Judged as one channel: a class that is nowhere in the picture scores 1e-6, and twice that is no error."""
+
+
+def channel_groups(layout: Layout, task: Task) -> dict[str, list[int]]:
+    """
+    The channels of a raw head by what they say; each group is judged for itself.
+
+    Of 84 channels four are the box: a median over all of them would not see a box that is wrong.
+    """
+    first = 4 + layout.classes
+    rest = list(range(first, first + layout.extra))
+    groups = {"boxes": [0, 1, 2, 3], "scores": list(range(4, first))}
+    if task is Task.POSE and layout.keypoints is not None:
+        values = layout.keypoints[1]
+        groups["keypoints"] = [channel for channel in rest if (channel - first) % values < 2]
+        groups["keypoint confidences"] = [channel for channel in rest if (channel - first) % values == 2]
+    elif rest:
+        groups["angles" if task is Task.OBB else "mask coefficients"] = rest
+    return {name: channels for name, channels in groups.items() if channels}
+
+
 def _flat(array: npt.NDArray[Any], axes: tuple[int, ...] | None) -> npt.NDArray[Any]:
     """(channels, everything else), or one channel of all."""
     return array.reshape(1, -1) if axes is None else np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
@@ -109,6 +133,13 @@ class Agreement:
             seen = theirs.keypoints[j, :, 2] >= 0.5
             moved = np.linalg.norm(ours.keypoints[i, seen, :2] - theirs.keypoints[j, seen, :2], axis=1)
             self.keypoints.extend(gain * moved.astype(float))
+            surer = np.abs(ours.keypoints[i, :, 2] - theirs.keypoints[j, :, 2])
+            self.confidences.extend(surer.astype(float))
+        if ours.xywhr is not None and theirs.xywhr is not None:
+            corners = rotated_corners(ours.xywhr[i : i + 1]), rotated_corners(theirs.xywhr[j : j + 1])
+            # A square turned by a quarter is the same square: each corner against the nearest of the other.
+            apart = np.linalg.norm(corners[0][0][:, None] - corners[1][0][None, :], axis=2)
+            self.boxes.append(gain * float(apart.min(axis=1).max()))
         if ours.masks is not None and theirs.masks is not None:
             self.masks.append(_mask_iou(ours, i, theirs, j))
 

@@ -26,10 +26,11 @@ from app.convert.verify import VerifyOptions, verify_engine
 from app.convert.weights import Weights, resolve_weights
 from app.device import read_device
 from app.engines.engine import Engine, alias_for, split_name
-from app.engines.files import store_errors
+from app.engines.files import sha256_of, store_errors
 from app.engines.identity import Identity, platform_of
 from app.engines.manifest import BuildRecord, WeightsFacts
 from app.engines.store import EngineStore, Found, Miss
+from app.errors import StoreError, WeightsMismatch
 from app.progress import Reporter
 from app.runtime.choose import backend_versions, choose_backend
 from app.status import StatusReporter, status_path
@@ -92,12 +93,11 @@ class _Job:
     board: Mapping[str, str]
     store: EngineStore
     alias: Path
-    started: datetime
+    replaced: tuple[int, int] | None = None  # inode and time of the engine that `--force-convert` met first
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def prepare(cls, options: ConvertOptions, reporter: Reporter) -> "_Job":
-        started = datetime.now(timezone.utc)
         device = read_device()
         if options.backend is not Backend.ONNXRUNTIME:  # which needs nothing of JetPack
             require_supported(device)
@@ -119,8 +119,14 @@ class _Job:
             board=board_facts(device),
             store=EngineStore(options.store),
             alias=alias_for(options.alias, backend),
-            started=started,
         )
+
+    def was_replaced(self, engine: Engine) -> bool:
+        """Whether this is another file than at the first look: a clock may jump back, an inode does not."""
+        stamp = (engine.path.stat().st_ino, engine.path.stat().st_mtime_ns)
+        if self.replaced is None:
+            self.replaced = stamp
+        return stamp != self.replaced
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -132,17 +138,22 @@ class _Job:
 def _look(job: _Job, reporter: Reporter, *, quietly: bool = False) -> Engine | None:
     answer = job.store.find(job.identity, alias=job.alias)
     if isinstance(answer, Miss):
+        job.replaced = job.replaced or (0, 0)  # none: whatever comes is new
         if not quietly:
             reporter.note(answer.reason)
         return None
-    return _unless_forced(job, answer, reporter)
+    return _usable(job, answer, reporter)
 
 
-def _unless_forced(job: _Job, found: Found, reporter: Reporter) -> Engine | None:
-    """With `--force-convert` an engine counts only if it was made after this command began, by one it waited for."""
-    if job.options.force_convert and datetime.fromisoformat(found.engine.manifest.created) < job.started:
+def _usable(job: _Job, found: Found, reporter: Reporter) -> Engine | None:
+    """Not one that was never verified, unless that is wanted; with `--force-convert` only one made meanwhile."""
+    engine = found.engine
+    if job.options.force_convert and not job.was_replaced(engine):
         return None
-    return found.engine
+    if engine.manifest.verification.get("skipped") and not job.options.skip_verify:
+        reporter.note("The engine that is there was never verified (--skip-verify): it is built again.")
+        return None
+    return engine
 
 
 def _build(job: _Job, reporter: Reporter) -> Engine:
@@ -150,13 +161,11 @@ def _build(job: _Job, reporter: Reporter) -> Engine:
         onnx = _export(job, work, reporter)
         built, figures = _build_and_verify(job, onnx, work, reporter)
         layers = layers_by_precision(built.engine, job.identity.backend, work, reporter)
+        record = _record(job, built, figures, layers)
+        engine = job.store.publish(built.engine, record, device_slug=job.device_slug, alias=job.alias)
         if job.options.keep_onnx:
-            _keep(onnx, job.weights.path.with_suffix(".onnx"), reporter)
-            if built.typed_graph is not None:
-                _keep(built.typed_graph, kept_graph(job.weights.path.with_suffix(".onnx"), built.precision), reporter)
-        return job.store.publish(
-            built.engine, _record(job, built, figures, layers), device_slug=job.device_slug, alias=job.alias
-        )
+            _keep_graphs(job, onnx, built, reporter)
+        return engine
 
 
 def _build_and_verify(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]]:
@@ -183,7 +192,7 @@ def _ranges(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> dict[str, 
 def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
     options = job.options
     with job.timed("export"):
-        return export_onnx(
+        onnx = export_onnx(
             job.weights.path,
             ExportOptions(
                 imgsz=options.imgsz,
@@ -195,6 +204,12 @@ def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
             work,
             reporter,
         )
+    if sha256_of(job.weights.path) != job.weights.sha256:  # a training run writes its best.pt again and again
+        raise WeightsMismatch(
+            f"{job.weights.path} was changed while it was converted, so nothing was published",
+            hint="Convert a copy, or run the command again once the file is at rest.",
+        )
+    return onnx
 
 
 def _build_options(job: _Job, precision: Precision, ranges: dict[str, float] | None) -> BuildOptions:
@@ -238,9 +253,24 @@ def _record(job: _Job, built: Built, figures: dict[str, Any], layers: dict[str, 
     )
 
 
+def _keep_graphs(job: _Job, onnx: Path, built: Built, reporter: Reporter) -> None:
+    """Last, and only a warning if it fails: the engine is there, and took minutes to build."""
+    beside = job.weights.path.with_suffix(".onnx")
+    try:
+        _keep(onnx, beside, reporter)
+        if built.typed_graph is not None:
+            _keep(built.typed_graph, kept_graph(beside, built.precision), reporter)
+    except StoreError as error:
+        reporter.warn(f"the ONNX was not kept: {error.message}")
+
+
 def _keep(onnx: Path, beside: Path, reporter: Reporter) -> None:
     partial = beside.with_name(f".{beside.name}.part")
-    with store_errors(beside, "keep the ONNX as"):
-        shutil.copyfile(onnx, partial)
-        partial.replace(beside)
-    reporter.note(f"kept {beside}")
+    replaced = " in place of the one that was there" if beside.exists() else ""
+    try:
+        with store_errors(beside, "keep the ONNX as"):
+            shutil.copyfile(onnx, partial)
+            partial.replace(beside)
+    finally:
+        partial.unlink(missing_ok=True)
+    reporter.note(f"kept {beside}{replaced}")

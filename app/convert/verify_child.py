@@ -1,12 +1,14 @@
 """The child that verifies: the first process to load a new engine, and one that may crash without harm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from app.convert.agreement import LIMITS, Agreement, row_scores, tensor_error
+import numpy.typing as npt
+
+from app.convert.agreement import LIMITS, PROBABILITIES, Agreement, channel_groups, row_scores, tensor_error
 from app.convert.child import Channel, child_main
 from app.convert.truth import LEAST_CONFIDENCE, Truth, figures, read_truth, score
 from app.engines.open import open_runner
@@ -14,9 +16,9 @@ from app.errors import SourceError, VerificationFailed
 from app.metadata import ModelMetadata
 from app.runtime.base import Runner, Tensors
 from app.runtime.onnxruntime import OnnxRuntimeRunner
-from app.types import Backend, Head, Image, Precision, Result, TensorSpec
+from app.types import Backend, Head, Image, Precision, Result, Task, TensorSpec
 from app.vision.accuracy import select
-from app.vision.layouts import recognise
+from app.vision.layouts import Outputs, recognise
 from app.vision.letterbox import Letterbox
 from app.vision.model import Model, Thresholds
 from app.vision.pictures import read_picture
@@ -39,9 +41,20 @@ def _verify(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             for kept, found in zip(answers, _compare(models, (engine, reference), batch, agreement), strict=True):
                 kept.extend(found if truth is not None else ())
             channel.progress((start + len(batch)) / len(pictures))
+        if agreement.expected == 0 and _lists_objects(reference):
+            raise VerificationFailed(
+                "The model sees no object on any picture, and its head lists nothing else: nothing was compared",
+                hint="Set calibration.images to pictures that show what the model knows, or take --skip-verify.",
+            )
     agreement.pictures = len(pictures)
     accuracy = {} if truth is None else figures(score(answers[0], truth), score(answers[1], truth), len(pictures))
     return {"figures": {**agreement.figures(), **accuracy}, "failures": agreement.failures(limits)}
+
+
+def _lists_objects(runner: "_Listening") -> bool:
+    if runner.metadata.task is Task.CLASSIFY:
+        return False
+    return recognise(runner.heard, runner.metadata).layout.head is not Head.RAW
 
 
 def _truth(paths: Sequence[Path], pictures: Sequence[Image], metadata: ModelMetadata, channel: Channel) -> Truth | None:
@@ -107,9 +120,24 @@ def _compare_tensors(engine: Tensors, reference: Tensors, metadata: ModelMetadat
             raise VerificationFailed(
                 f"The engine has no output {name!r}, it has {', '.join(engine)}", hint="Build it with --force-convert."
             )
-        if expected is known.predictions and known.layout.head is not Head.RAW and actual.shape == expected.shape:
-            actual, expected = row_scores(actual), row_scores(expected)
-        agreement.add_tensor(name, tensor_error(actual, expected))
+        for part, ours, theirs in _parts(actual, expected, known, metadata):
+            agreement.add_tensor(f"{name} {part}".rstrip(), tensor_error(ours, theirs))
+
+
+def _parts(
+    actual: npt.NDArray[Any], expected: npt.NDArray[Any], known: Outputs, metadata: ModelMetadata
+) -> Iterator[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]]:
+    """What of a tensor is compared, part by part."""
+    if expected is not known.predictions or metadata.task is Task.CLASSIFY or actual.shape != expected.shape:
+        yield "", actual, expected
+    elif known.layout.head is not Head.RAW:
+        yield "scores", row_scores(actual), row_scores(expected)
+    else:
+        for part, channels in channel_groups(known.layout, metadata.task).items():
+            ours, theirs = actual[:, channels], expected[:, channels]
+            if part in PROBABILITIES:
+                ours, theirs = (values.reshape(len(values), 1, -1) for values in (ours, theirs))
+            yield part, ours, theirs
 
 
 class _Listening:

@@ -3,8 +3,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.convert.agreement import LIMITS, Agreement, row_scores, tensor_error
-from app.types import Detections, FloatArray, Mask, Precision, Result, Speed, Task
+from app.convert.agreement import LIMITS, Agreement, channel_groups, row_scores, tensor_error
+from app.types import Detections, FloatArray, Head, Mask, Precision, Result, Speed, Task
+from app.vision.layouts import Layout
 
 SPEED = Speed(0, 0, 0)
 RANDOM = np.random.default_rng(7)
@@ -153,3 +154,50 @@ def test_of_many_objects_one_may_go_by_chance() -> None:
         agreement = Agreement()
         agreement.add_detections(found(many[lost:]), found(many), gain=1.0)
         assert bool(agreement.failures(LIMITS[Precision.FP16])) == failed
+
+
+@pytest.mark.parametrize(
+    ("task", "layout", "groups"),
+    [
+        pytest.param(Task.DETECT, Layout(Head.RAW, 2, 0), {"boxes": 4, "scores": 2}, id="detect"),
+        pytest.param(Task.OBB, Layout(Head.RAW, 3, 1), {"boxes": 4, "scores": 3, "angles": 1}, id="obb"),
+        pytest.param(
+            Task.SEGMENT, Layout(Head.RAW, 1, 32), {"boxes": 4, "scores": 1, "mask coefficients": 32}, id="segment"
+        ),
+        pytest.param(
+            Task.POSE,
+            Layout(Head.RAW, 1, 51, (17, 3)),
+            {"boxes": 4, "scores": 1, "keypoints": 34, "keypoint confidences": 17},
+            id="pose",
+        ),
+        pytest.param(
+            Task.POSE, Layout(Head.RAW, 1, 10, (5, 2)), {"boxes": 4, "scores": 1, "keypoints": 10}, id="pose-without"
+        ),
+    ],
+)
+def test_every_channel_is_judged_in_its_group(task: Task, layout: Layout, groups: dict[str, int]) -> None:
+    found_groups = channel_groups(layout, task)
+    assert {name: len(channels) for name, channels in found_groups.items()} == groups
+    every = sorted(channel for channels in found_groups.values() for channel in channels)
+    assert every == list(range(4 + layout.classes + layout.extra))
+
+
+@pytest.mark.parametrize(
+    ("angle", "failed"),
+    [pytest.param(0.5, False, id="equal"), pytest.param(-0.5, True, id="negated")],
+)
+def test_the_angle_of_a_rotated_box_is_judged(angle: float, failed: bool) -> None:
+    def turned(by: float) -> Result:
+        return found(BOXES[:1], xywhr=np.array([[60, 60, 90, 30, by]], np.float32))
+
+    agreement = Agreement()
+    agreement.add_detections(turned(angle), turned(0.5), gain=1.0)
+    assert bool(agreement.failures(LIMITS[Precision.FP16])) == failed
+
+
+def test_the_confidence_of_keypoints_is_judged() -> None:
+    keypoints = np.array([[[20, 20, 0.9], [50, 50, 0.8]]], np.float32)
+    agreement = Agreement()
+    silent = keypoints * np.array([1, 1, 0], np.float32)
+    agreement.add_detections(found(BOXES[:1], keypoints=silent), found(BOXES[:1], keypoints=keypoints), gain=1.0)
+    assert agreement.failures(LIMITS[Precision.FP16])
