@@ -343,3 +343,10 @@ def test_the_onnx_is_kept_and_its_loss_does_not_cost_the_engine(empty: Jetsmith,
     done = empty("convert", "--config", config, "--force-convert")
     assert "the ONNX was not kept" in done.stderr
     assert sorted(path.name for path in tmp_path.glob("*best*") if path.name != "best.onnx") == ["best.pt"]
+
+
+def test_two_models_of_ones_own_are_not_compared(empty: Jetsmith, tmp_path: Path) -> None:
+    for name in ("detect", "seg"):
+        shutil.copy(PROJECT_ROOT / "models" / "demo" / f"demo-{name}.pt", tmp_path / f"{name}.pt")
+        done = empty("convert", "--model", tmp_path / f"{name}.pt", "--imgsz", "64", "64")
+        assert "No engine has been built for this model yet" in done.stderr

@@ -4,6 +4,7 @@ from app.convert.calibrate import METHOD
 from app.convert.export import EMBEDDED_NMS, exporter_versions
 from app.convert.options import ConvertOptions
 from app.convert.weights import Weights
+from app.engines.identity import CUSTOM
 from app.types import Backend, Head, Precision
 
 
@@ -15,7 +16,7 @@ def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calib
     """
     height, width = options.imgsz
     recipe = {
-        "model": str(options.expected) if options.expected else "custom",
+        "model": str(options.expected) if options.expected else CUSTOM,
         "weights": weights.sha256,
         "imgsz": f"{height}x{width}",
         "batch": str(options.batch),

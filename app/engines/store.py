@@ -31,7 +31,7 @@ from app.engines.engine import (
     stored_name,
 )
 from app.engines.files import make_folder, regular_size, sha256_of, store_errors, sync, write_synced
-from app.engines.identity import Change, Identity, in_words
+from app.engines.identity import CUSTOM, Change, Identity, in_words
 from app.engines.locks import Waiting, guard, hold
 from app.engines.manifest import BuildRecord, Manifest
 from app.engines.upkeep import Entry, Removal
@@ -256,7 +256,10 @@ class EngineStore:
         for manifest in known:
             if target and Path(target).name == manifest.engine:
                 return manifest.identity
-        same = [manifest for manifest in known if manifest.identity.recipe.get("model") == identity.recipe.get("model")]
+        model = identity.recipe.get("model")
+        if model == CUSTOM:  # two models of the user's own have nothing to do with each other
+            return None
+        same = [manifest for manifest in known if manifest.identity.recipe.get("model") == model]
         same.sort(key=lambda manifest: (manifest.identity.backend is identity.backend, manifest.created))
         return same[-1].identity if same else None
 
