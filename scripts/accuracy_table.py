@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """
 What FP16 and INT8 cost in accuracy: mAP50-95 (classification: top-1) of each precision's graph against the FP32 graph.
 

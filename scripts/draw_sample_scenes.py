@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draw the sample pictures and labels of `models/demo/scenes`: `python scripts/draw_sample_scenes.py`."""
 
 import sys

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """
 Compare jetsmith's detections with Ultralytics' own on the same ONNX graphs, and print the worst figures.
 

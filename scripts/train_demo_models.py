@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """
 Train the five demo models on scenes that this project draws itself, and write them to `models/demo`.
 
