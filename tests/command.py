@@ -45,8 +45,9 @@ class Jetsmith:
         return done
 
     def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        # Under nohup, as CI may run, SIGHUP is ignored, and jetsmith respects that.
         return subprocess.Popen(
-            self.command(*arguments),
+            ["env", "--default-signal=HUP", *self.command(*arguments)],
             env=self.env,
             cwd=self.home,
             stdout=subprocess.PIPE,
