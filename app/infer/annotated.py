@@ -9,7 +9,7 @@ import numpy as np
 
 from app.errors import OutputError
 from app.infer.draw import Drawer
-from app.infer.sources import Failure, Frame
+from app.infer.frame import Failure, Frame
 from app.types import Image, Result
 
 _JPEG_QUALITY = 95
@@ -43,6 +43,9 @@ class AnnotatedPictures:
         _write_atomically(target, _encode(image, target.suffix))
 
     def fail(self, failure: Failure) -> None:
+        return None
+
+    def close(self) -> None:
         return None
 
     def _free_name(self, source: Path, suffix: str) -> Path:

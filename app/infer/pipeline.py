@@ -1,13 +1,15 @@
 """Frames → model → sinks, in order, as many pictures at once as the engine takes."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import IO, Protocol
 
+from app.infer.frame import Failure, Frame
 from app.infer.sinks import JsonLines, Sink, Table
-from app.infer.sources import Failure, Frame, find_pictures, read_found
+from app.infer.sources import find_pictures, read_found
 from app.metadata import ModelMetadata
 from app.progress import Reporter
 from app.text import printable
@@ -104,16 +106,25 @@ def run(frames: Iterable[Frame | Failure], model: Predictor, sinks: Sequence[Sin
     """Run the model on every frame. Ctrl-C and a closed output end the run early, with what was done until then."""
     tally = _Tally()
     try:
-        for batch in _batches(frames, model.metadata.batch):
-            for outcome in _outcomes(batch, model):
-                _hand_over(outcome, sinks, reporter)
-                tally.add(outcome)
+        with _closed_at_the_end(sinks):
+            for batch in _batches(frames, model.metadata.batch):
+                for outcome in _outcomes(batch, model):
+                    _hand_over(outcome, sinks, reporter)
+                    tally.add(outcome)
         end = End.DONE
     except KeyboardInterrupt:
         end = End.INTERRUPTED
     except BrokenPipeError:
         end = End.UNREAD
     return tally.summary(end)
+
+
+def _closed_at_the_end(sinks: Sequence[Sink]) -> ExitStack:
+    """All of them, even where one cannot be."""
+    stack = ExitStack()
+    for sink in sinks:
+        stack.callback(sink.close)
+    return stack
 
 
 def _batches(frames: Iterable[Frame | Failure], size: int) -> Iterator[list[Frame | Failure]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.infer.sources import Failure, Frame
+from app.infer.frame import Failure, Frame
 from app.types import Detections, FloatArray, Mask, Result
 
 TOP = 5

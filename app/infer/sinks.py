@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol
 
 from app.errors import OutputError
+from app.infer.frame import Failure, Frame
 from app.infer.records import name_of, record_of, record_of_failure, top_classes
-from app.infer.sources import Failure, Frame
 from app.text import printable
 from app.types import Result, Speed
 
@@ -35,6 +35,10 @@ class Sink(Protocol):
 
     def fail(self, failure: Failure) -> None: ...
 
+    def close(self) -> None:
+        """Called once, however the run ended: finish the files that are open."""
+        ...
+
 
 class JsonLines:
     """One JSON object a line, in ASCII: safe for every terminal encoding and file name. Each line is flushed."""
@@ -48,6 +52,9 @@ class JsonLines:
 
     def fail(self, failure: Failure) -> None:
         self._say(record_of_failure(failure))
+
+    def close(self) -> None:
+        return None
 
     def _say(self, record: Mapping[str, object]) -> None:
         line = json.dumps(record, allow_nan=False, separators=(",", ":"))
@@ -80,6 +87,9 @@ class Table:
         from rich.text import Text
 
         self._row(failure.source, "", Text(printable(failure.error.message), style="red"), "")
+
+    def close(self) -> None:
+        return None
 
     def _row(self, picture: str, size: str, found: "Text", time: str) -> None:
         from rich.table import Table as Rows

@@ -7,11 +7,10 @@ match: by their endings, without hidden ones, img2 before img10. What cannot be 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import SourceError
-from app.types import Image
+from app.infer.frame import Failure, Frame
 from app.vision.pictures import read_picture
 
 # fmt: off
@@ -20,19 +19,6 @@ PICTURE_SUFFIXES = frozenset({
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 })
 # fmt: on
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    source: str  # as the user named it, or as it was found below what the user named
-    index: int  # of the frame within its source; 0 for a picture
-    image: Image
-
-
-@dataclass(frozen=True)
-class Failure:
-    source: str
-    error: SourceError
 
 
 def open_sources(sources: Sequence[str]) -> Iterator[Frame | Failure]:

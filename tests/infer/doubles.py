@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from app.errors import SourceError
-from app.infer.sources import Failure, Frame
+from app.infer.frame import Failure, Frame
 from app.metadata import ModelMetadata
 from app.progress import SilentReporter
 from app.types import Detections, Image, Mask, Result, Speed, Task

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from app.errors import OutputError
+from app.infer.frame import Failure, Frame
 from app.infer.pipeline import End, InferOptions, OutputFormat, Summary, infer, run
-from app.infer.sources import Failure, Frame
 from app.types import Result, Speed, Task
 from tests.infer.doubles import FakeModel, ListReporter, encoded, failure, frame, photo, result_of
 
@@ -26,6 +26,9 @@ class Notes:
     def fail(self, failure: Failure) -> None:
         self.seen.append(f"failed {failure.source}")
 
+    def close(self) -> None:
+        self.seen.append("closed")
+
 
 def _model(batch: int = 1) -> FakeModel:
     return FakeModel(lambda image: result_of(Task.DETECT), batch)
@@ -36,7 +39,7 @@ def test_counts_speeds_and_exit_code() -> None:
 
     summary = run([frame("a"), failure("b"), frame("c")], _model(), [notes], reporter)
 
-    assert notes.seen == ["a", "failed b", "c"]
+    assert notes.seen == ["a", "failed b", "c", "closed"]
     assert (summary.pictures, summary.failures, summary.detections, summary.end) == (2, 1, 4, End.DONE)
     assert summary.p50_ms is not None
     assert summary.p50_ms.inference == pytest.approx(50.006)
@@ -60,7 +63,7 @@ def test_pictures_go_in_batches_and_come_out_in_order() -> None:
 
     summary = run(items, model, [notes], ListReporter())
 
-    assert [entry.split()[-1] for entry in notes.seen] == [str(number) for number in range(9)]
+    assert [entry.split()[-1] for entry in notes.seen] == [*map(str, range(9)), "closed"]
     assert model.batches == [3, 3, 1]
     assert summary.pictures == 7
 
@@ -73,8 +76,23 @@ def test_ctrl_c_ends_with_what_was_done() -> None:
     notes = Notes()
     summary = run(frames(), _model(), [notes], ListReporter())
 
-    assert notes.seen == ["a"]
+    assert notes.seen == ["a", "closed"]
     assert (summary.pictures, summary.end, summary.exit_code) == (1, End.INTERRUPTED, 130)
+
+
+def test_every_sink_is_closed_after_an_error_even_of_another() -> None:
+    class Broken(Notes):
+        def write(self, frame: Frame, result: Result) -> None:
+            raise OutputError("the disk is full")
+
+        def close(self) -> None:
+            raise OutputError("the disk is still full")
+
+    notes = Notes()
+    with pytest.raises(OutputError, match="full"):
+        run([frame()], _model(), [notes, Broken()], ListReporter())
+
+    assert notes.seen == ["a.jpg", "closed"]
 
 
 def test_no_picture_has_no_speed() -> None:

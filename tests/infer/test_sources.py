@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from app.infer.sources import Failure, Frame, find_pictures, open_sources
+from app.infer.frame import Failure, Frame
+from app.infer.sources import find_pictures, open_sources
 from tests.infer.doubles import encoded, photo
 
 PNG = encoded(photo(), "PNG")
