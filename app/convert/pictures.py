@@ -9,8 +9,7 @@ from pathlib import Path
 import yaml
 
 from app.errors import SettingsError
-
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+from app.vision.pictures import PICTURE_SUFFIXES
 
 
 def calibration_pictures(wanted: str) -> list[Path]:
@@ -79,7 +78,12 @@ def _of_folder(folder: Path) -> list[Path]:
 
 
 def _pictures(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    """Without hidden ones: what a Mac leaves beside every picture is called ._a.jpg."""
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def _of_dataset(path: Path) -> list[Path]:

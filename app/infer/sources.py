@@ -11,14 +11,7 @@ from pathlib import Path
 
 from app.errors import SourceError
 from app.infer.frame import Failure, Frame
-from app.vision.pictures import read_picture
-
-# fmt: off
-PICTURE_SUFFIXES = frozenset({
-    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".mpo",
-    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-})
-# fmt: on
+from app.vision.pictures import PICTURE_SUFFIXES, read_picture
 
 
 def open_sources(sources: Sequence[str]) -> Iterator[Frame | Failure]:

@@ -20,6 +20,14 @@ MAX_PIXELS = 1 << 28
 """16384 × 16384 pixels, 805 MB once decoded: a header that promises more is a mistake or an attack."""
 MAX_FILE_BYTES = 1 << 30
 
+# fmt: off
+PICTURE_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})
+# fmt: on
+"""What a folder or a pattern is searched for; a file that is named by itself may be called anything."""
+
 _AGAIN = "Copy or download it again; if other programs show it, save it as an 8-bit JPEG or PNG."
 
 

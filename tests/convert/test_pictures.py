@@ -4,11 +4,12 @@ import pytest
 
 from app.convert.pictures import calibration_pictures, spread, verification_pictures
 from app.errors import SettingsError
+from app.vision.pictures import PICTURE_SUFFIXES
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    for name in ("train/a.jpg", "train/deep/b.PNG", "val/c.jpeg", "val/notes.txt", "val/d.webp"):
+    for name in ("train/a.jpg", "train/deep/b.PNG", "val/c.jpeg", "val/notes.txt", "val/d.webp", "val/._c.jpeg"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -38,6 +39,12 @@ def test_no_picture_is_an_error_that_names_the_key(tmp_path: Path, content: str 
         path.write_text(content)
     with pytest.raises(SettingsError, match=r"calibration\.images"):
         calibration_pictures(str(path))
+
+
+@pytest.mark.parametrize("suffix", sorted(PICTURE_SUFFIXES))
+def test_a_set_is_of_what_infer_reads(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"x")
+    assert calibration_pictures(str(tmp_path)) == [tmp_path / f"a{suffix}"]
 
 
 def test_spread_takes_from_the_whole_set() -> None:
