@@ -15,6 +15,7 @@ from app.metadata import ModelMetadata
 from app.runtime import tensorrt_compat as compat
 from app.runtime.base import Tensors
 from app.runtime.cuda import Buffer, CudaSession, cuda_errors_as_ours
+from app.runtime.dla import core_of, select_core
 from app.types import Backend, TensorSpec
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class TensorRTRunner:
     def _load(self, trt: Any, plan: memoryview) -> _Loaded:
         compat.MESSAGES.take_errors()
         runtime: stubs.Runtime = trt.Runtime(compat.logger(trt))
+        select_core(runtime, core_of(self._header, self._path), self._path)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise _refused(trt, self._path)

@@ -18,9 +18,10 @@ from app.runtime.onnxruntime import import_onnxruntime
 _MAGIC = b"plan of a double\n"
 
 
-def plan_of(graph: Path, *, version: str = "10.3.0", gpu: str = "8.7") -> bytes:
-    """The bytes of a plan that the double of this version loads on this GPU."""
-    return _MAGIC + json.dumps({"version": version, "gpu": gpu}).encode() + b"\n" + graph.read_bytes()
+def plan_of(graph: Path, *, version: str = "10.3.0", gpu: str = "8.7", dla: int | None = None) -> bytes:
+    """The bytes of a plan that the double of this version loads on this GPU, or on this core of the DLA."""
+    made_for = {"version": version, "gpu": gpu, "dla": dla}
+    return _MAGIC + json.dumps(made_for).encode() + b"\n" + graph.read_bytes()
 
 
 class Memory(Protocol):
@@ -165,7 +166,9 @@ class IExecutionContext:
             engine._memory.write(self._addresses[name], np.ascontiguousarray(values).tobytes())
 
 
-def tensorrt_double(memory: Memory, *, name: str = "tensorrt", version: str = "10.3.0", gpu: str = "8.7") -> ModuleType:
+def tensorrt_double(
+    memory: Memory, *, name: str = "tensorrt", version: str = "10.3.0", gpu: str = "8.7", dla_cores: int = 0
+) -> ModuleType:
     """A module to stand for `tensorrt` or `tensorrt_rtx` on a GPU of this compute capability."""
 
     class Runtime:
@@ -173,9 +176,14 @@ def tensorrt_double(memory: Memory, *, name: str = "tensorrt", version: str = "1
             if not isinstance(logger, ILogger):
                 raise TypeError("incompatible constructor arguments: expected ILogger")
             self._listener = logger
+            self.DLA_core = -1
+
+        @property
+        def num_DLA_cores(self) -> int:
+            return dla_cores
 
         def deserialize_cuda_engine(self, serialized_engine: Any) -> ICudaEngine | None:
-            problem, graph = _read(bytes(serialized_engine), version, gpu)
+            problem, graph = _read(bytes(serialized_engine), version, gpu, self.DLA_core)
             if problem:
                 self._listener.log(Severity.ERROR, f"IRuntime::deserializeCudaEngine: Error Code 1: {problem}")
                 return None
@@ -201,7 +209,7 @@ def tensorrt_double(memory: Memory, *, name: str = "tensorrt", version: str = "1
     return module
 
 
-def _read(plan: bytes, version: str, gpu: str) -> tuple[str, bytes]:
+def _read(plan: bytes, version: str, gpu: str, dla_core: int) -> tuple[str, bytes]:
     """What is wrong with a plan, in TensorRT's words, and the graph in it."""
     if not plan.startswith(_MAGIC):
         return (
@@ -220,4 +228,6 @@ def _read(plan: bytes, version: str, gpu: str) -> tuple[str, bytes]:
             f"The engine plan file is generated on an incompatible device, expecting compute {gpu} "
             f"got compute {made_for['gpu']}, please rebuild."
         ), b""
+    if made_for["dla"] not in (None, dla_core):
+        return f"The engine was built for DLA core {made_for['dla']}, the runtime's DLA_core is {dla_core}.", b""
     return "", graph

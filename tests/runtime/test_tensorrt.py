@@ -28,7 +28,7 @@ from app.runtime.tensorrt import TensorRTRunner
 from app.types import Backend
 from tests import onnx_graphs
 from tests.doubles.pycuda_double import CudaDouble
-from tests.doubles.tensorrt_double import IExecutionContext, plan_of
+from tests.doubles.tensorrt_double import IExecutionContext, plan_of, tensorrt_double
 from tests.runtime.conftest import install_cuda
 
 pytestmark = pytest.mark.usefixtures("tensorrt")
@@ -90,6 +90,56 @@ def test_it_runs_real_weights(exported: Callable[[str], Path], tmp_path: Path) -
 def test_an_engine_without_a_header_runs(detector: Path) -> None:
     with _runner(_engine(detector, header=b"")) as runner:
         assert runner.infer({"images": _images()})["output0"].shape == (1, 6, 256)
+
+
+def _with_dla_cores(count: int, cuda: CudaDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_double(cuda, dla_cores=count))
+
+
+@pytest.mark.parametrize("core", [0, 1])
+def test_the_core_of_the_header_is_chosen_before_the_plan_is_read(
+    core: int, detector: Path, cuda: CudaDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_dla_cores(2, cuda, monkeypatch)
+    header = write_header({**HEADER, "dla": str(core)})
+    with _runner(_engine(detector, plan_of(detector, dla=core), header)) as runner:
+        images = _images()
+        expected = _expected(detector, images)["output0"]
+        np.testing.assert_array_equal(runner.infer({"images": images})["output0"], expected)
+
+
+def test_the_double_refuses_a_plan_for_a_core_that_was_not_chosen(
+    detector: Path, cuda: CudaDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_dla_cores(2, cuda, monkeypatch)
+    with pytest.raises(EngineDamaged, match="DLA_core is -1"), _runner(_engine(detector, plan_of(detector, dla=1))):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "kind", "says"),
+    [
+        pytest.param("0", 0, EngineStale, "DLA core 0, and TensorRT finds none here", id="no-dla"),
+        pytest.param("1", 1, EngineStale, "DLA core 1, and TensorRT finds 1 here", id="one-core"),
+        pytest.param("x" * 99, 2, EngineDamaged, "which is no number", id="garbage"),
+        pytest.param(True, 2, EngineDamaged, "which is no number", id="of-another-type"),
+    ],
+)
+def test_a_core_that_is_not_there_is_an_error_that_says_how_to_go_on(
+    named: object,
+    there: int,
+    kind: type[JetsmithError],
+    says: str,
+    detector: Path,
+    cuda: CudaDouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _with_dla_cores(there, cuda, monkeypatch)
+    engine = _engine(detector, plan_of(detector, dla=0), write_header({**HEADER, "dla": named}))
+    with pytest.raises(kind, match=says) as caught, _runner(engine):
+        pass
+    assert "jetsmith convert" in caught.value.hint
+    assert (cuda.retained, cuda.live, cuda.stack()) == (0, {}, [])
 
 
 def test_it_touches_no_gpu_before_it_is_entered_and_leaves_nothing_behind(detector: Path, cuda: CudaDouble) -> None:
