@@ -1,0 +1,176 @@
+"""What the containers stand on: a base image, the two images of this very source, copies of the checkout."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.command import PROJECT_ROOT
+from tests.docker.daemon import Compose, docker, has_image
+from tests.docker.wheels import PYTORCH_INDEX, answers, gather, local_torch, pip_settings, served
+
+BASE = "jetsmith-test/base:bookworm"  # what is made here where no base is given and no registry answers
+PACKAGES = "python3,python3-venv,ca-certificates"
+_IN_IMAGES = ("Dockerfile.l4t", "docker-compose.yml", ".dockerignore", "pyproject.toml", "app", "config", "models")
+_BUILD_LIMIT_S = 1800
+
+
+# --- the checkout ---
+
+
+def source_files(*under: str) -> list[Path]:
+    """The files of the working tree that git does not ignore, relative to its root."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *under]
+    listed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
+    return sorted(Path(name) for name in set(listed.split("\0")) if name and (PROJECT_ROOT / name).is_file())
+
+
+def revision(base: str) -> str:
+    """Of all that an image is made of; the same where nothing was changed, committed or not."""
+    digest = hashlib.sha256(docker("image", "inspect", "--format", "{{.Id}}", base).stdout.encode())
+    for path in source_files(*_IN_IMAGES):
+        digest.update(f"{path}\0".encode() + hashlib.sha256((PROJECT_ROOT / path).read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def copy_checkout(folder: Path) -> Path:
+    """The working tree as a user has it after `git clone`, with that user's number on every file."""
+    for path in source_files():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PROJECT_ROOT / path, target)
+    (folder / "models").mkdir(exist_ok=True)
+    give(folder)
+    return folder
+
+
+def user() -> int:
+    """Whose files they are: root gives them to user 1000, anybody else keeps them."""
+    return os.getuid() or 1000
+
+
+def give(folder: Path) -> Path:
+    if os.getuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user(), user(), follow_symlinks=False)
+    return folder
+
+
+# --- the base ---
+
+
+def cpu_base() -> str:
+    """The image that the CPU images are built on; the test is skipped where none can be had."""
+    given = os.environ.get("JETSMITH_CPU_BASE")
+    if given or has_image(BASE):
+        return given or BASE
+    usual = _usual_base()
+    if has_image(usual) or _pulled(usual):
+        return usual
+    make_base(BASE)
+    return BASE
+
+
+def _usual_base() -> str:
+    found = re.search(r"^ARG CPU_BASE=(\S+)$", (PROJECT_ROOT / "Dockerfile.l4t").read_text(), re.MULTILINE)
+    assert found, "Dockerfile.l4t has no default for CPU_BASE"
+    return found[1]
+
+
+def _pulled(image: str) -> bool:
+    try:
+        return docker("pull", "--quiet", image, code=None, timeout_s=300).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def make_base(name: str, arch: str = "") -> None:
+    """A Debian 12 from Debian's packages alone. A foreign `arch` needs its emulator registered with the kernel."""
+    if os.getuid() or shutil.which("debootstrap") is None:
+        lack("no base image: set JETSMITH_CPU_BASE to one with Python 3.10 or newer (debootstrap, as root, makes one)")
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / "root"
+        options = ["--variant=minbase", f"--include={PACKAGES}", *([f"--arch={arch}"] if arch else [])]
+        log = Path(temporary) / "log"
+        with log.open("wb") as output:
+            command = ["debootstrap", *options, "bookworm", str(root)]
+            made = subprocess.run(command, stdout=output, stderr=output, timeout=1500, check=False)
+        assert made.returncode == 0, log.read_text(errors="replace")[-3000:]
+        shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
+        platform = ["--platform", f"linux/{arch}"] if arch else []
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+            docker("import", *platform, "-", name, stdin=tar.stdout, timeout_s=600)
+
+
+def lack(reason: str) -> None:
+    """Skip; on CI, where these tests must run, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+# --- the images ---
+
+
+@dataclass(frozen=True)
+class Images:
+    """Both images of this source on the CPU preset."""
+
+    tag: str
+    base: str
+
+    @property
+    def converter(self) -> str:
+        return f"jetsmith-converter:{self.tag}"
+
+    @property
+    def infer(self) -> str:
+        return f"jetsmith-infer:{self.tag}"
+
+
+def build_images(base: str, checkout: Path) -> Images:
+    """Build what is not there yet. `docker image rm` of one builds it anew."""
+    images = Images(f"test-{revision(base)}", base)
+    if not (has_image(images.converter) and has_image(images.infer)):
+        with build_settings(base) as settings:
+            compose = Compose(checkout, "jetsmith-test-build", {**settings, "JETSMITH_TAG": images.tag})
+            compose("build", "converter", timeout_s=_BUILD_LIMIT_S)
+            compose("build", "infer", timeout_s=_BUILD_LIMIT_S)
+    return images
+
+
+@contextmanager
+def build_settings(base: str) -> Iterator[dict[str, str]]:
+    """Where a build takes packages from: as pip on this machine; PyTorch from its index, else from pip's wheels."""
+    pip = pip_settings()
+    settings = {"JETSMITH_CPU_BASE": base, "JETSMITH_BUILD_NETWORK": "host"}
+    if "://" in pip.get("index-url", ""):
+        settings["JETSMITH_PIP_INDEX_URL"] = pip["index-url"]
+    extra = [url for url in pip.get("extra-index-url", "").split() if url.startswith("http")]
+    if extra:
+        settings["JETSMITH_PIP_EXTRA_INDEX_URL"] = " ".join(extra)
+    if pip.get("cert"):
+        settings["JETSMITH_CA_BUNDLE"] = pip["cert"]
+    with ExitStack() as stack:
+        settings["JETSMITH_TORCH_INDEX_URL"] = _torch_index(base, stack)
+        yield settings
+
+
+def _torch_index(base: str, stack: ExitStack) -> str:
+    given = os.environ.get("JETSMITH_TORCH_INDEX_URL", "")
+    if given or answers(PYTORCH_INDEX):
+        return given or PYTORCH_INDEX
+    version = "import sys; print('%d%d' % sys.version_info[:2])"
+    wheel = local_torch(docker("run", "--rm", base, "python3", "-c", version).stdout.strip())
+    if wheel is None:
+        lack("no CPU build of PyTorch can be had: set JETSMITH_TORCH_INDEX_URL, or pip's find-links to a folder of it")
+        raise AssertionError
+    return stack.enter_context(served(gather(wheel, PROJECT_ROOT / ".cache" / wheel.stem)))
