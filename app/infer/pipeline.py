@@ -95,7 +95,7 @@ def infer(options: InferOptions, model: Predictor, stream: IO[str], reporter: Re
     names = model.metadata.names
     sinks: list[Sink] = [Table(stream, names) if options.format is OutputFormat.TABLE else JsonLines(stream, names)]
     if options.save is not None:
-        from app.infer.annotated import AnnotatedPictures
+        from app.infer.sinks.pictures import AnnotatedPictures
 
         inputs = [item for item in found if isinstance(item, Path)]
         sinks.append(AnnotatedPictures(options.save, names, inputs))

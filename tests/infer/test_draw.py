@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app.errors import OutputError
-from app.infer.annotated import AnnotatedPictures
 from app.infer.draw import Drawer, corners_of
+from app.infer.sinks.pictures import AnnotatedPictures
 from app.types import Detections, Image, Task
 from app.vision.pictures import read_picture
 from tests.infer.doubles import NAMES, detections, frame, result, result_of

@@ -1,16 +1,13 @@
-"""Where results go: JSON lines for programs, a table for people. Both write to the stream they are given."""
+"""A table for people."""
 
 import io
-import json
-import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING
 
-from app.errors import OutputError
 from app.infer.frame import Failure, Frame
-from app.infer.records import name_of, record_of, record_of_failure, top_classes
+from app.infer.records import name_of, top_classes
+from app.infer.sinks.base import stream_errors_as_ours
 from app.text import printable
 from app.types import Result, Speed
 
@@ -20,47 +17,6 @@ if TYPE_CHECKING:
 _WIDTH_IN_A_LOG = 120
 _CONFIDENCES_SHOWN = 6
 _PROBABILITY_SHOWN = 0.005  # less would read 0.00
-
-
-class Sink(Protocol):
-    """
-    Takes the results of a run, in order.
-
-    Raises:
-        OutputError: the result cannot be written, so the run is worth nothing more.
-        BrokenPipeError: nobody reads any longer.
-    """
-
-    def write(self, frame: Frame, result: Result) -> None: ...
-
-    def fail(self, failure: Failure) -> None: ...
-
-    def close(self) -> None:
-        """Called once, however the run ended: finish the files that are open."""
-        ...
-
-
-class JsonLines:
-    """One JSON object a line, in ASCII: safe for every terminal encoding and file name. Each line is flushed."""
-
-    def __init__(self, stream: IO[str], names: Mapping[int, str]) -> None:
-        self._stream = stream
-        self._names = names
-
-    def write(self, frame: Frame, result: Result) -> None:
-        self._say(record_of(frame, result, self._names))
-
-    def fail(self, failure: Failure) -> None:
-        self._say(record_of_failure(failure))
-
-    def close(self) -> None:
-        return None
-
-    def _say(self, record: Mapping[str, object]) -> None:
-        line = json.dumps(record, allow_nan=False, separators=(",", ":"))
-        with _stream_errors_as_ours(self._stream):
-            self._stream.write(line + "\n")
-            self._stream.flush()
 
 
 class Table:
@@ -105,7 +61,7 @@ class Table:
         rows.add_row(Text(_tail(printable(picture), name_width)), size, found, time)
         with self._console.capture() as capture:  # rich ends the process itself when the reader has gone
             self._console.print(rows)
-        with _stream_errors_as_ours(self._stream):
+        with stream_errors_as_ours(self._stream):
             self._stream.write(capture.get())
             self._stream.flush()
         self._headed = True
@@ -139,28 +95,3 @@ def _tail(text: str, width: int) -> str:
 
 def _total(speed: Speed) -> float:
     return speed.preprocess + speed.inference + speed.postprocess
-
-
-@contextmanager
-def _stream_errors_as_ours(stream: IO[str]) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        _send_the_rest_nowhere(stream)
-        raise
-    except OSError as error:
-        _send_the_rest_nowhere(stream)
-        raise OutputError(
-            f"The results cannot be written: {error.strerror}", hint="Free some space, or write them elsewhere."
-        ) from error
-
-
-def _send_the_rest_nowhere(stream: IO[str]) -> None:
-    """Else Python would try to flush the rest at exit, and complain."""
-    try:
-        descriptor = stream.fileno()
-    except io.UnsupportedOperation:  # a stream in memory holds nothing back
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)

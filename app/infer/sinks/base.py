@@ -1,0 +1,54 @@
+"""What every sink can do."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Protocol
+
+from app.errors import OutputError
+from app.infer.frame import Failure, Frame
+from app.types import Result
+
+
+class Sink(Protocol):
+    """
+    Takes the results of a run, in order.
+
+    Raises:
+        OutputError: the result cannot be written, so the run is worth nothing more.
+        BrokenPipeError: nobody reads any longer.
+    """
+
+    def write(self, frame: Frame, result: Result) -> None: ...
+
+    def fail(self, failure: Failure) -> None: ...
+
+    def close(self) -> None:
+        """Called once, however the run ended: finish the files that are open."""
+        ...
+
+
+@contextmanager
+def stream_errors_as_ours(stream: IO[str]) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _send_the_rest_nowhere(stream)
+        raise
+    except OSError as error:
+        _send_the_rest_nowhere(stream)
+        raise OutputError(
+            f"The results cannot be written: {error.strerror}", hint="Free some space, or write them elsewhere."
+        ) from error
+
+
+def _send_the_rest_nowhere(stream: IO[str]) -> None:
+    """Else Python would try to flush the rest at exit, and complain."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:  # a stream in memory holds nothing back
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
