@@ -85,6 +85,7 @@ class Detections:
     keypoints: FloatArray | None = None  # (n, K, 3): x, y, confidence
     masks: tuple[Mask, ...] | None = None  # n
     xywhr: FloatArray | None = None  # (n, 5): centre, width, height, angle in radians
+    track_id: IntArray | None = None  # (n,): the same for one object in every frame; -1 while it was seen once only
 
     def __post_init__(self) -> None:
         n = len(self.xyxy)
@@ -93,6 +94,8 @@ class Detections:
             expected["keypoints"] = (n, *self.keypoints.shape[1:2], 3)
         if self.xywhr is not None:
             expected["xywhr"] = (n, 5)
+        if self.track_id is not None:
+            expected["track_id"] = (n,)
         for field, shape in expected.items():
             actual = getattr(self, field).shape
             if actual != shape:

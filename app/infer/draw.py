@@ -1,14 +1,14 @@
 """Draw a result into its picture, with `supervision`. Lines and letters grow with the picture."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from app.errors import OutputError
-from app.infer.records import name_of, top_classes
+from app.infer.records import name_of, top_classes, track_of
 from app.infer.skeleton import LIMBS
 from app.types import Detections, FloatArray, Image, IntArray, Result
 
@@ -69,14 +69,16 @@ class Drawer:
             return self._draw_best_class(scene, result.probs, pen)
         if result.detections is None or len(result.detections) == 0:
             return scene
-        detections = result.detections
+        labels = [self._label_of(result.detections, row) for row in range(len(result.detections))]
+        detections = _by_hue(result.detections)
         if detections.masks is not None:
             self._draw_masks(scene, detections, pen)
         scene = self._draw_boxes(scene, detections, pen)
         if detections.keypoints is not None:
             for row in range(len(detections)):
                 self._draw_keypoints(scene, detections.keypoints[row], int(detections.class_id[row]), pen)
-        return self._draw_labels(scene, detections, pen)
+        # From the last to the first, so that the best labels are on top.
+        return self._label(scene, detections.xyxy[::-1], detections.class_id[::-1], labels[::-1], pen)
 
     def _draw_masks(self, scene: Image, detections: Detections, pen: _Pen) -> None:
         import cv2
@@ -112,11 +114,10 @@ class Drawer:
         annotated: Image = drawn
         return annotated
 
-    def _draw_labels(self, scene: Image, detections: Detections, pen: _Pen) -> Image:
-        pairs = zip(detections.class_id.tolist(), detections.confidence.tolist(), strict=True)
-        labels = [f"{name_of(class_id, self._names)} {confidence:.2f}" for class_id, confidence in pairs]
-        # From the last to the first, so that the best labels are on top.
-        return self._label(scene, detections.xyxy[::-1], detections.class_id[::-1], labels[::-1], pen)
+    def _label_of(self, detections: Detections, row: int) -> str:
+        track = track_of(detections, row)
+        number = "" if track is None else f"#{track} "
+        return f"{number}{name_of(int(detections.class_id[row]), self._names)} {detections.confidence[row]:.2f}"
 
     def _label(self, scene: Image, xyxy: FloatArray, class_id: IntArray, labels: list[str], pen: _Pen) -> Image:
         """Above the upper left corner of each box, but within the picture."""
@@ -162,6 +163,14 @@ class Drawer:
             confidence=detections.confidence,
             class_id=detections.class_id.astype(int),
         )
+
+
+def _by_hue(detections: Detections) -> Detections:
+    """With the number that chooses the colour for its class: an object that is followed keeps its own colour."""
+    if detections.track_id is None:
+        return detections
+    hue = np.where(detections.track_id < 0, detections.class_id, detections.track_id)
+    return replace(detections, class_id=hue)
 
 
 def _anchors_within(scene: Image, xyxy: FloatArray, labels: list[str], pen: _Pen) -> FloatArray:

@@ -7,6 +7,7 @@ JSON has no NaN, and a line that other programs cannot parse would be worse.
 
 import math
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def record_of(frame: Frame, result: Result, names: Mapping[int, str]) -> dict[st
     record: dict[str, Any] = {
         "source": frame.source,
         "frame": frame.index,
+        **_place_in_time(frame),
         "shape": [int(side) for side in result.shape],
         "task": result.task.value,
     }
@@ -44,6 +46,18 @@ def record_of(frame: Frame, result: Result, names: Mapping[int, str]) -> dict[st
     return record
 
 
+def _place_in_time(frame: Frame) -> dict[str, Any]:
+    """Seconds from the beginning of a video, or the moment at which a live frame came; a picture has neither."""
+    if frame.moment is not None:
+        return {"time": utc(frame.moment)}
+    return {} if frame.seconds is None else {"seconds": _number(frame.seconds, 3)}
+
+
+def utc(moment: datetime) -> str:
+    """2026-11-22T10:00:00.125Z"""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def record_of_failure(failure: Failure) -> dict[str, Any]:
     return {"source": failure.source, "error": failure.error.message}
 
@@ -56,6 +70,12 @@ def name_of(class_id: int, names: Mapping[int, str]) -> str:
 def top_classes(probs: FloatArray) -> list[int]:
     """The `TOP` most probable classes, best first; of equals the first."""
     return [int(class_id) for class_id in np.argsort(-probs, kind="stable")[:TOP]]
+
+
+def track_of(detections: Detections, row: int) -> int | None:
+    """The object's number within its source; None as long as it was seen in one frame only, or was not followed."""
+    track = -1 if detections.track_id is None else int(detections.track_id[row])
+    return None if track < 0 else track
 
 
 def polygons_of(mask: Mask) -> list[list[int]]:
@@ -72,6 +92,8 @@ def _three_points(points: list[int]) -> list[int]:
 
 def _detection(detections: Detections, row: int, names: Mapping[int, str]) -> dict[str, Any]:
     entry = _named(int(detections.class_id[row]), float(detections.confidence[row]), names)
+    if detections.track_id is not None:
+        entry["track_id"] = track_of(detections, row)
     entry["box"] = _numbers(detections.xyxy[row], _PIXEL_DECIMALS)
     if detections.keypoints is not None:
         entry["keypoints"] = [

@@ -98,6 +98,20 @@ def test_a_classification_is_written_into_the_upper_left(drawer: Drawer) -> None
     assert not changed[50:].any()
 
 
+def test_what_is_followed_keeps_its_colour_and_shows_its_number(drawer: Drawer) -> None:
+    def drawn(ids: list[int]) -> Image:
+        followed = result(Task.DETECT, detections=detections(track_id=np.array(ids)))
+        return drawer.draw(frame().image, followed)
+
+    untracked = drawer.draw(frame().image, result(Task.DETECT, detections=detections()))
+    edge = (slice(30, 70), 10)
+
+    assert np.array_equal(drawn([-1, -1]), untracked)
+    assert np.array_equal(drawn([3, 5])[edge], drawn([3, 6])[edge])
+    assert not np.array_equal(drawn([3, 5])[edge], drawn([4, 5])[edge])
+    assert not np.array_equal(drawn([3, 5]), drawn([3, 15]))  # another label, if the same colour
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (2000, 3000)])
 @pytest.mark.parametrize("task", list(Task))
 def test_pictures_of_any_size_can_be_drawn(drawer: Drawer, size: tuple[int, int], task: Task) -> None:

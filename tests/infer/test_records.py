@@ -1,15 +1,18 @@
 """The JSON object of each task has just these keys."""
 
 import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from app.infer.frame import Kind
 from app.infer.records import polygons_of, record_of, record_of_failure
 from app.types import Detections, Mask, Task
-from tests.infer.doubles import NAMES, failure, frame, result, result_of
+from tests.infer.doubles import NAMES, detections, failure, frame, result, result_of
 
 COMMON = {"source", "frame", "shape", "task", "speed_ms"}
 DETECTION = {"class_id", "class_name", "confidence", "box"}
@@ -51,6 +54,26 @@ def test_values_of_a_detection() -> None:
         "box": [40.13, 40.0, 90.0, 95.0],
     }
     assert record["detections"][0]["confidence"] == 0.91234  # five decimals of 0.912345 as a float32
+
+
+def test_a_frame_of_a_video_has_seconds_and_one_of_a_camera_its_moment() -> None:
+    picture, answer = frame(), result_of(Task.DETECT)
+    in_a_video = replace(picture, index=7, seconds=0.28, kind=Kind.VIDEO)
+    moment = datetime(2026, 1, 31, 13, 0, 0, 125_400, timezone(timedelta(hours=1)))
+    of_a_camera = replace(picture, moment=moment, seconds=None, kind=Kind.LIVE)
+
+    assert list(record_of(in_a_video, answer, NAMES))[:3] == ["source", "frame", "seconds"]
+    assert record_of(in_a_video, answer, NAMES)["seconds"] == 0.28
+    assert record_of(of_a_camera, answer, NAMES)["time"] == "2026-01-31T12:00:00.125Z"
+    assert "seconds" not in record_of(of_a_camera, answer, NAMES)
+
+
+def test_an_object_that_is_followed_has_a_number_from_its_second_frame_on() -> None:
+    followed = result(Task.DETECT, detections=detections(track_id=np.array([4, -1])))
+    first, second = record_of(frame(), followed, NAMES)["detections"]
+
+    assert first["track_id"] == 4
+    assert second["track_id"] is None
 
 
 def test_keypoints_and_turned_boxes() -> None:
