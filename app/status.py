@@ -33,6 +33,7 @@ _PARTIAL = ".part"
 
 class State(Enum):
     RUNNING = "running"
+    WAITING = "waiting"  # for another process, which builds the same engine
     READY = "ready"
     FAILED = "failed"
 
@@ -52,9 +53,13 @@ class Status:
     heartbeat: str
     pid: int  # in its own container
 
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in (State.RUNNING, State.WAITING)
+
     def is_hung(self, now: datetime) -> bool:
-        """Whether it says that it is running, and has shown no sign of life for half a minute."""
-        return self.state is State.RUNNING and now - datetime.fromisoformat(self.heartbeat) > HUNG_AFTER
+        """Whether it says that it is at work, and has shown no sign of life for half a minute."""
+        return self.is_under_way and now - datetime.fromisoformat(self.heartbeat) > HUNG_AFTER
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "state": self.state.value})
@@ -72,7 +77,8 @@ def read_status(path: Path) -> Status | None:
             values = json.loads(file.read(_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
-    return _status(values) if isinstance(values, dict) else None
+    status = _status(values) if isinstance(values, dict) else None
+    return status if status and status.job == path.stem else None  # a copy of another job's says nothing of this one
 
 
 def _status(values: dict[str, Any]) -> Status | None:

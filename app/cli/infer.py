@@ -14,6 +14,7 @@ from app.engines.identity import platform_of
 from app.engines.store import EngineStore
 from app.errors import EngineNotFound, UnknownModel
 from app.progress import Reporter
+from app.status import status_path
 from app.types import Backend
 from config.settings import Settings
 
@@ -26,7 +27,7 @@ def infer_command(args: argparse.Namespace) -> int:
 
     settings = _settings(args)
     reporter = make_reporter(verbose=args.verbose)
-    engine = find_engine(settings, args.model, reporter)
+    engine = _waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
     form = args.format or ("table" if sys.stdout.isatty() else "jsonl")
     options = InferOptions(tuple(args.sources), OutputFormat(form), args.save)
     from app.engines.open import open_runner
@@ -64,6 +65,14 @@ def _model_flag(model: str | None) -> dict[str, Any]:
         return {f"{SOURCE}base_model": str(parse_model_name(model))}
     except UnknownModel:  # the stem of a model of one's own, if there is an engine of that name
         return {f"{SOURCE}pt_model_path": f"models/{model}.pt"}
+
+
+def _waited_for(settings: Settings, model: str | None, reporter: Reporter) -> Engine:
+    from app.infer.waiting import wait_for_engine
+
+    job = split_name(Path(settings.vision.yolo.model_path).name)[0]
+    status = status_path(settings.models_dir, job)
+    return wait_for_engine(lambda: find_engine(settings, model, reporter), status, reporter)
 
 
 def find_engine(settings: Settings, model: str | None, reporter: Reporter) -> Engine:

@@ -86,6 +86,7 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-det", type=int, metavar="N", help="most detections per picture (300)")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write annotated pictures into this folder")
     parser.add_argument("--format", choices=["table", "jsonl"], help="default: table on a terminal, else jsonl")
+    parser.add_argument("--wait", action="store_true", help="wait while a converter builds the engine")
     parser.set_defaults(run=_infer)
 
 
