@@ -75,7 +75,7 @@ from pathlib import Path
 from app import cli
 from app.convert.build import BuildOptions, build_engine
 from app.progress import SilentReporter
-from app.status import StatusReporter
+from app.status_reporter import StatusReporter
 from app.types import Backend, Precision
 
 work = Path(sys.argv[1])

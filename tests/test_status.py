@@ -6,17 +6,20 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from app import status as module
+from app import status_reporter as module
 from app.errors import BuildFailed
 from app.progress import SilentReporter
-from app.status import State, Status, StatusReporter, read_status, status_path
+from app.status import State, Status, read_status, status_path
+from app.status_reporter import StatusReporter
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
@@ -49,7 +52,7 @@ def _status(**changes: object) -> Status:
 def test_a_watcher_sees_phase_percent_and_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TICK_S", 0.02)
     with StatusReporter(SilentReporter(), path) as reporter:
-        assert not path.exists(), "nothing was done yet"
+        assert (_read(path).state, _read(path).phase) == (State.RUNNING, "start")
         with reporter.phase("build engine") as step:
             assert (_read(path).state, _read(path).phase, _read(path).percent) == (State.RUNNING, "build engine", None)
             step.update(42, 100)
@@ -65,7 +68,7 @@ def test_a_watcher_sees_phase_percent_and_end(path: Path, monkeypatch: pytest.Mo
         "the engine is built",
     )
     assert last.started <= last.updated <= last.heartbeat
-    assert sorted(path.parent.iterdir()) == [path]
+    assert [child for child in path.parent.iterdir() if child.stat().st_size] == [path]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
@@ -95,14 +98,41 @@ def test_a_failure_says_why_even_before_the_first_phase(path: Path, error: BaseE
     assert _read(path).hint == ("make some" if isinstance(error, BuildFailed) else _read(path).hint)
 
 
-def test_what_is_ready_already_is_not_written_again(path: Path) -> None:
-    for _ in range(2):
-        with StatusReporter(SilentReporter(), path) as reporter:
-            reporter.ready("there")
-        path.chmod(0o640)  # a write would set it back
+def test_since_when_it_is_ready_stays_where_nothing_was_done(path: Path) -> None:
+    with StatusReporter(SilentReporter(), path) as reporter, reporter.phase("build"):
+        reporter.ready("built")
+    first = _read(path)
+    time.sleep(0.01)
     with StatusReporter(SilentReporter(), path) as reporter:
-        reporter.ready("there")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert _read(path).state is State.RUNNING
+        reporter.ready("there already")
+    assert (_read(path).updated, _read(path).message) == (first.updated, "built")
+    assert _read(path).heartbeat > first.heartbeat, "one who waits sees a new word"
+
+
+def test_the_second_of_two_is_silent_until_the_first_is_done(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TICK_S", 0.02)
+    with ExitStack() as one:
+        first = one.enter_context(StatusReporter(SilentReporter(), path))
+        with pytest.raises(BuildFailed), StatusReporter(SilentReporter(), path):
+            raise BuildFailed("the second one's trouble")
+        assert _read(path).state is State.RUNNING
+        with StatusReporter(SilentReporter(), path) as second, second.waiting("for the first"):
+            with first.phase("build"):
+                time.sleep(0.1)
+                assert (_read(path).state, _read(path).phase) == (State.RUNNING, "build")
+            one.close()
+            _wait_until(lambda: _read(path).state is State.WAITING)
+            assert _read(path).message == "for the first"
+
+
+def test_one_that_failed_while_the_first_was_just_ending_is_heard(path: Path) -> None:
+    pen = module._Pen(path)
+    assert pen.take()
+    threading.Timer(0.05, pen.put_down).start()
+    with pytest.raises(BuildFailed), StatusReporter(SilentReporter(), path):
+        raise BuildFailed("no room")
+    assert _read(path).message == "no room"
 
 
 def test_ready_replaces_an_older_failure(path: Path) -> None:
@@ -111,6 +141,14 @@ def test_ready_replaces_an_older_failure(path: Path) -> None:
     with StatusReporter(SilentReporter(), path) as reporter:
         reporter.ready("there")
     assert _read(path).state is State.READY
+
+
+def test_nothing_is_said_of_a_status_that_there_is_no_need_to_write(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("no folder")
+    listener = Listener()
+    with StatusReporter(listener, status_path(tmp_path / "models", "a")) as reporter:
+        reporter.ready("there already")
+    assert listener.warnings == []
 
 
 def test_where_it_cannot_be_written_the_work_goes_on_and_that_is_said_once(tmp_path: Path) -> None:
@@ -126,10 +164,10 @@ def test_where_it_cannot_be_written_the_work_goes_on_and_that_is_said_once(tmp_p
 
 
 def test_a_full_disk_does_not_end_the_work(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, text: str) -> None:
+    def full(pen: object, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_replace", full)
+    monkeypatch.setattr(module._Pen, "write", full)
     listener = Listener()
     with StatusReporter(listener, path) as reporter, reporter.phase("build"):
         pass
@@ -141,7 +179,9 @@ def test_a_full_disk_does_not_end_the_work(path: Path, monkeypatch: pytest.Monke
     [
         pytest.param(State.RUNNING, 5, False, id="alive"),
         pytest.param(State.RUNNING, 31, True, id="silent"),
-        pytest.param(State.RUNNING, -3600, False, id="clock-set-back"),
+        pytest.param(State.WAITING, 31, True, id="silent-while-waiting"),
+        pytest.param(State.RUNNING, -5, False, id="clock-adjusted"),
+        pytest.param(State.RUNNING, -3600, True, id="written-before-the-clock-was-set-back"),
         pytest.param(State.READY, 86400, False, id="done-long-ago"),
         pytest.param(State.FAILED, 86400, False, id="failed-long-ago"),
     ],
@@ -153,7 +193,7 @@ def test_only_what_runs_can_hang(state: State, age_s: int, hung: bool) -> None:
 def test_a_killed_process_leaves_running_and_an_old_heartbeat(path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from app.progress import SilentReporter\nfrom app.status import StatusReporter\n"
+        "from app.progress import SilentReporter\nfrom app.status_reporter import StatusReporter\n"
         "with StatusReporter(SilentReporter(), Path(sys.argv[1])) as r, r.phase('build'):\n    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(path)])
@@ -165,15 +205,15 @@ def test_a_killed_process_leaves_running_and_an_old_heartbeat(path: Path) -> Non
     assert left.is_hung(datetime.now(timezone.utc) + timedelta(seconds=31))
 
 
-def test_what_a_kill_left_half_written_goes_with_a_later_write(path: Path) -> None:
+def test_what_a_kill_left_half_written_goes_with_the_next_write(path: Path) -> None:
     path.parent.mkdir(parents=True)
-    old, new = path.parent / ".a-1234.part", path.parent / ".a-5678.part"
-    for partial in (old, new):
-        partial.touch()
-    os.utime(old, (0, 0))
+    partial = path.parent / f".{path.name}.part"
+    partial.write_text("{")
+    partial.chmod(0o000)
     with StatusReporter(SilentReporter(), path) as reporter:
         reporter.ready("there")
-    assert sorted(path.parent.iterdir()) == [new, path]
+    assert not partial.exists()
+    assert _read(path).state is State.READY
 
 
 WHOLE = json.loads(_status().to_json())
@@ -190,6 +230,7 @@ WHOLE = json.loads(_status().to_json())
         pytest.param(json.dumps({**WHOLE, "heartbeat": "2026-01-02T03:04:05"}).encode(), id="no-zone"),
         pytest.param(json.dumps({**WHOLE, "pid": "7"}).encode(), id="a-type"),
         pytest.param(json.dumps({key: WHOLE[key] for key in WHOLE if key != "percent"}).encode(), id="a-key-less"),
+        pytest.param(json.dumps({**WHOLE, "job": "b"}).encode(), id="another-jobs"),
     ],
 )
 def test_what_is_no_status_is_none(content: bytes, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import platform as python_platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,12 +28,14 @@ from app.device import read_device
 from app.engines.engine import Engine, alias_for, split_name
 from app.engines.files import sha256_of, store_errors
 from app.engines.identity import Identity, platform_of
+from app.engines.locks import Holder
 from app.engines.manifest import BuildRecord, WeightsFacts
 from app.engines.store import EngineStore, Found, Miss
 from app.errors import StoreError, WeightsMismatch
 from app.progress import Reporter
 from app.runtime.choose import backend_versions, choose_backend
-from app.status import StatusReporter, status_path
+from app.status import status_path
+from app.status_reporter import StatusReporter
 from app.types import Backend, Precision
 
 
@@ -65,7 +67,7 @@ def convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
     return conversion
 
 
-def _convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
+def _convert(options: ConvertOptions, reporter: StatusReporter) -> Conversion:
     job = _Job.prepare(options, reporter)
     job.store.sweep()
     found = _look(job, reporter)
@@ -73,12 +75,18 @@ def _convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
         job.store.link(found, job.alias)
         return Conversion(job.weights, found, job.alias)
     job.store.preflight(job.alias)
-    with job.store.lock(job.identity, lambda holder: reporter.note(f"waiting for {holder}, which builds this engine")):
+    with ExitStack() as shown, job.store.lock(job.identity, lambda holder: _wait(holder, shown, reporter)):
+        shown.close()
         found = _look(job, reporter, quietly=True)  # another process may have built it while this one waited
         if found is not None:
             job.store.link(found, job.alias)
             return Conversion(job.weights, found, job.alias)
         return Conversion(job.weights, _build(job, reporter), job.alias, built=True)
+
+
+def _wait(holder: Holder, shown: ExitStack, reporter: StatusReporter) -> None:
+    shown.close()  # the wait for another one, which ended without an engine
+    shown.enter_context(reporter.waiting(f"waiting for {holder}, which builds this engine"))
 
 
 @dataclass
