@@ -34,7 +34,8 @@ def test_infer_needs_neither_torch_nor_ultralytics() -> None:
         "import sys\n"
         "for name in ('torch', 'torchvision', 'ultralytics', 'onnx', 'httpx', 'supervision'):\n"
         "    sys.modules[name] = None\n"
-        "import app.cli.infer, app.infer.pipeline, app.infer.sinks.pictures, app.vision.model, app.engines.open\n"
+        "import app.cli.infer, app.infer.pipeline, app.infer.sinks.open, app.infer.sinks.annotated\n"
+        "import app.infer.sinks.crops, app.vision.model, app.engines.open\n"
         "import app.runtime.onnxruntime\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

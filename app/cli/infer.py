@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.catalog import parse_model_name
 from app.cli.reporters import make_reporter
-from app.cli.settings import SOURCE, YOLO, load, own_file, store_root, wanted_backend
+from app.cli.settings import SOURCE, YOLO, configured_job, load, own_file, store_root, wanted_backend
 from app.engines.engine import Engine, alias_for, check, split_name
 from app.engines.files import sha256_of
 from app.engines.identity import platform_of
@@ -19,17 +19,17 @@ from app.types import Backend
 from config.settings import Settings
 
 if TYPE_CHECKING:
+    from app.infer.sinks.open import SinkOptions
     from app.vision.decode import Thresholds
 
 
 def infer_command(args: argparse.Namespace) -> int:
-    from app.infer.pipeline import InferOptions, OutputFormat, infer
+    from app.infer.pipeline import InferOptions, infer
 
     settings = _settings(args)
     reporter = make_reporter(verbose=args.verbose)
     engine = _waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
-    form = args.format or ("table" if sys.stdout.isatty() else "jsonl")
-    options = InferOptions(tuple(args.sources), OutputFormat(form), args.save)
+    options = InferOptions(tuple(args.sources), _sinks(args))
     from app.engines.open import open_runner
 
     with open_runner(engine.path, engine.backend) as runner:
@@ -39,6 +39,17 @@ def infer_command(args: argparse.Namespace) -> int:
         summary = infer(options, model, sys.stdout, reporter)
     reporter.note(str(summary))
     return summary.exit_code
+
+
+def _sinks(args: argparse.Namespace) -> "SinkOptions":
+    """A table for who watches, JSON lines for a pipe, and nothing there if a file gets them already."""
+    from app.infer.sinks.open import OutputFormat, SinkOptions
+
+    in_a_pipe = None if args.output else OutputFormat.JSONL
+    form = OutputFormat.TABLE if sys.stdout.isatty() else in_a_pipe
+    return SinkOptions(
+        OutputFormat(args.format) if args.format else form, args.output, args.save, args.crops, args.track
+    )
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -70,8 +81,7 @@ def _model_flag(model: str | None) -> dict[str, Any]:
 def _waited_for(settings: Settings, model: str | None, reporter: Reporter) -> Engine:
     from app.infer.waiting import wait_for_engine
 
-    job = split_name(Path(settings.vision.yolo.model_path).name)[0]
-    status = status_path(settings.models_dir, job)
+    status = status_path(settings.models_dir, configured_job(settings))
     return wait_for_engine(lambda: find_engine(settings, model, reporter), status, reporter)
 
 

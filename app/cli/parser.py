@@ -84,7 +84,10 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iou", type=float, metavar="I", help="overlap from which one of two boxes is dropped (0.7)")
     parser.add_argument("--classes", metavar="LIST", help="only these classes, by number or name: 0,person")
     parser.add_argument("--max-det", type=int, metavar="N", help="most detections per picture (300)")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write annotated pictures into this folder")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write JSON lines into this file")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write annotated pictures and videos into this folder")
+    parser.add_argument("--crops", type=Path, metavar="DIR", help="write each object as a picture into this folder")
+    parser.add_argument("--track", action="store_true", help="number objects that stay the same from frame to frame")
     parser.add_argument("--format", choices=["table", "jsonl"], help="default: table on a terminal, else jsonl")
     parser.add_argument("--wait", action="store_true", help="wait while a converter builds the engine")
     parser.set_defaults(run=_infer)
@@ -116,6 +119,7 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="only these: an engine's alias; default: all")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--health", action="store_true", help="only the configured one, for a health check")
     parser.epilog = "Exit: 0 ready or being built, 1 failed, hung, or a JOB that was never begun."
     parser.set_defaults(run=_status)
 

@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol, TextIO
 
 from app.infer.frame import Failure, Frame
-from app.infer.sinks import JsonLines, Sink, Table
+from app.infer.sinks.base import Sink
+from app.infer.sinks.open import SinkOptions, open_sinks
 from app.infer.sources import find_pictures, read_found
 from app.metadata import ModelMetadata
 from app.progress import Reporter
@@ -22,11 +23,6 @@ _STAGES = ("preprocess", "inference", "postprocess")
 _INTERRUPTED_EXIT = 130  # what a shell says of a process that Ctrl-C ended
 
 
-class OutputFormat(str, Enum):
-    TABLE = "table"
-    JSONL = "jsonl"
-
-
 class End(Enum):
     """Why a run ended."""
 
@@ -38,8 +34,7 @@ class End(Enum):
 @dataclass(frozen=True)
 class InferOptions:
     sources: tuple[str, ...]
-    format: OutputFormat = OutputFormat.JSONL
-    save: Path | None = None  # the folder for annotated pictures
+    sinks: SinkOptions = field(default_factory=SinkOptions)
 
 
 class Predictor(Protocol):
@@ -83,7 +78,7 @@ class Summary:
         return "; ".join(parts)
 
 
-def infer(options: InferOptions, model: Predictor, stream: IO[str], reporter: Reporter) -> Summary:
+def infer(options: InferOptions, model: Predictor, stream: TextIO, reporter: Reporter) -> Summary:
     """
     Run the model on all that `options` name; results go to `stream`, failures also to the reporter.
 
@@ -92,13 +87,8 @@ def infer(options: InferOptions, model: Predictor, stream: IO[str], reporter: Re
         ModelError: the engine's output is of no known layout.
     """
     found = find_pictures(options.sources)
-    names = model.metadata.names
-    sinks: list[Sink] = [Table(stream, names) if options.format is OutputFormat.TABLE else JsonLines(stream, names)]
-    if options.save is not None:
-        from app.infer.sinks.pictures import AnnotatedPictures
-
-        inputs = [item for item in found if isinstance(item, Path)]
-        sinks.append(AnnotatedPictures(options.save, names, inputs))
+    inputs = [item for item in found if isinstance(item, Path)]
+    sinks = open_sinks(options.sinks, model.metadata, stream, inputs, reporter)
     return run(read_found(found), model, sinks, reporter)
 
 

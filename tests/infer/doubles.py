@@ -1,14 +1,16 @@
 """A model that answers what it is told, and pictures drawn by code."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime, timedelta, timezone
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image as Pillow
 
 from app.errors import SourceError
-from app.infer.frame import Failure, Frame
+from app.infer.frame import Failure, Frame, Kind
 from app.metadata import ModelMetadata
 from app.progress import SilentReporter
 from app.types import Detections, Image, Mask, Result, Speed, Task
@@ -70,6 +72,44 @@ def result_of(task: Task) -> Result:
 
 def frame(source: str = "a.jpg", height: int = 100, width: int = 120) -> Frame:
     return Frame(source, 0, np.full((height, width, 3), 128, np.uint8))
+
+
+def film(source: str, count: int, rate: float = 25.0, *, noise: bool = False) -> "Film":
+    return Film(source, count, rate, noise)
+
+
+class Film(Sequence[Frame]):
+    """Frames of a video, or of a camera where `source` is one; each is made when it is asked for."""
+
+    def __init__(self, source: str, count: int, rate: float, noise: bool) -> None:
+        self._source, self._rate, self._noise = source, rate, noise
+        self._indices = range(count)
+        self._live = re.match(r"camera:|\w+://", source) is not None
+        self._began = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, at: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Frame]: ...
+
+    def __getitem__(self, at: int | slice) -> Frame | Sequence[Frame]:
+        if isinstance(at, slice):
+            return [self._frame(index) for index in self._indices[at]]
+        return self._frame(self._indices[at])
+
+    def _frame(self, index: int) -> Frame:
+        image = np.full((100, 120, 3), 128, np.uint8)
+        if self._noise:
+            image = np.random.default_rng(index).integers(0, 255, image.shape, np.uint8)
+        seconds = index / self._rate
+        if self._live:
+            moment = self._began + timedelta(seconds=seconds)
+            return Frame(self._source, index, image, moment=moment, rate=self._rate, kind=Kind.LIVE)
+        return Frame(self._source, index, image, seconds=seconds, rate=self._rate, kind=Kind.VIDEO)
 
 
 def failure(source: str = "bad.jpg") -> Failure:

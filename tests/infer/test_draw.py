@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import OutputError
 from app.infer.draw import Drawer, corners_of
-from app.infer.sinks.pictures import AnnotatedPictures
+from app.infer.sinks.annotated import Annotated
 from app.types import Detections, Image, Task
 from app.vision.pictures import read_picture
 from tests.infer.doubles import NAMES, detections, frame, result, result_of
@@ -125,7 +125,7 @@ def _decoded(path: Path) -> Image:
 
 
 def test_no_two_pictures_share_a_name(drawer: Drawer, tmp_path: Path) -> None:
-    sink = AnnotatedPictures(tmp_path / "out", NAMES)
+    sink = Annotated(tmp_path / "out", NAMES)
     for source in ["a/x.jpg", "b/x.jpg", "x.png", "x.webp", "X.JPG", "größe 图.jpeg", "x-2.jpg"]:
         sink.write(frame(source), result_of(Task.DETECT))
 
@@ -140,7 +140,7 @@ def test_inputs_are_never_overwritten_even_through_links(drawer: Drawer, tmp_pat
     out.mkdir()
     (out / "later.jpg").write_bytes(b"an input that is read later")
     (tmp_path / "linked.jpg").symlink_to(out / "later.jpg")
-    sink = AnnotatedPictures(out, NAMES, inputs=[tmp_path / "linked.jpg"])
+    sink = Annotated(out, NAMES, inputs=[tmp_path / "linked.jpg"])
 
     sink.write(frame("elsewhere/later.jpg"), result_of(Task.DETECT))
 
@@ -150,7 +150,7 @@ def test_inputs_are_never_overwritten_even_through_links(drawer: Drawer, tmp_pat
 
 def test_a_second_run_replaces_the_first(drawer: Drawer, tmp_path: Path) -> None:
     for _ in range(2):
-        AnnotatedPictures(tmp_path, NAMES).write(frame("x.jpg"), result_of(Task.DETECT))
+        Annotated(tmp_path, NAMES).write(frame("x.jpg"), result_of(Task.DETECT))
 
     assert [path.name for path in tmp_path.iterdir()] == ["x.jpg"]
 
@@ -158,7 +158,7 @@ def test_a_second_run_replaces_the_first(drawer: Drawer, tmp_path: Path) -> None
 def test_a_failed_write_leaves_nothing_and_says_why(
     drawer: Drawer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sink = AnnotatedPictures(tmp_path, NAMES)
+    sink = Annotated(tmp_path, NAMES)
 
     def full(self: Path, data: bytes) -> int:
         with self.open("wb") as file:
@@ -178,13 +178,13 @@ def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="cannot be written"):
-        AnnotatedPictures(tmp_path, NAMES)
+        Annotated(tmp_path, NAMES)
 
 
 def test_without_supervision_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(OutputError) as error:
-        AnnotatedPictures(tmp_path, NAMES)
+        Annotated(tmp_path, NAMES)
 
     assert "pip install" in error.value.hint
 

@@ -9,7 +9,8 @@ import pytest
 
 from app.errors import OutputError
 from app.infer.frame import Failure, Frame
-from app.infer.pipeline import End, InferOptions, OutputFormat, Summary, infer, run
+from app.infer.pipeline import End, InferOptions, Summary, infer, run
+from app.infer.sinks.open import OutputFormat, SinkOptions
 from app.types import Result, Speed, Task
 from tests.infer.doubles import FakeModel, ListReporter, encoded, failure, frame, photo, result_of
 
@@ -121,7 +122,9 @@ def test_infer_saves_beside_the_table_and_never_over_an_input(tmp_path: Path) ->
     before = picture.read_bytes()
     stream = io.StringIO()
 
-    infer(InferOptions((str(picture),), OutputFormat.TABLE, tmp_path), _model(), stream, ListReporter())
+    infer(
+        InferOptions((str(picture),), SinkOptions(OutputFormat.TABLE, save=tmp_path)), _model(), stream, ListReporter()
+    )
 
     assert "person 0.91" in stream.getvalue()
     assert picture.read_bytes() == before
@@ -133,7 +136,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_the_first_picture(tmp_p
     model = _model()
 
     with pytest.raises(OutputError, match="cannot be made"):
-        infer(InferOptions(("x",), save=tmp_path / "file" / "sub"), model, io.StringIO(), ListReporter())
+        infer(InferOptions(("x",), SinkOptions(save=tmp_path / "file" / "sub")), model, io.StringIO(), ListReporter())
 
     assert model.batches == []
 

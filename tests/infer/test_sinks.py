@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import OutputError
-from app.infer.sinks import JsonLines, Table
+from app.infer.sinks.json_lines import JsonLines
+from app.infer.sinks.table import Table
 from app.text import printable
 from app.types import Task
 from tests.infer.doubles import NAMES, failure, frame, result_of
@@ -98,7 +99,8 @@ def test_a_full_disk_is_a_clear_error() -> None:
 _ENDLESS_RUN = """
 import sys
 from app.infer.pipeline import End, run
-from app.infer.sinks import {sink}
+from app.infer.sinks.json_lines import JsonLines
+from app.infer.sinks.table import Table
 from app.types import Task
 from tests.infer.doubles import NAMES, FakeModel, ListReporter, frame, result_of
 

@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol
+from typing import Protocol
 
 from app.errors import OutputError
 from app.infer.frame import Failure, Frame
@@ -29,8 +29,20 @@ class Sink(Protocol):
         ...
 
 
+class Stream(Protocol):
+    """What a sink needs of standard output, or of what stands for it."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+    def fileno(self) -> int: ...
+
+    def isatty(self) -> bool: ...
+
+
 @contextmanager
-def stream_errors_as_ours(stream: IO[str]) -> Iterator[None]:
+def stream_errors_as_ours(stream: Stream) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -43,7 +55,7 @@ def stream_errors_as_ours(stream: IO[str]) -> Iterator[None]:
         ) from error
 
 
-def _send_the_rest_nowhere(stream: IO[str]) -> None:
+def _send_the_rest_nowhere(stream: Stream) -> None:
     """Else Python would try to flush the rest at exit, and complain."""
     try:
         descriptor = stream.fileno()

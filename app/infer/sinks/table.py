@@ -1,19 +1,21 @@
 """A table for people."""
 
 import io
+import time
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
-from app.infer.frame import Failure, Frame
+from app.infer.frame import Failure, Frame, Kind
 from app.infer.records import name_of, top_classes
-from app.infer.sinks.base import stream_errors_as_ours
+from app.infer.sinks.base import Stream, stream_errors_as_ours
 from app.text import printable
 from app.types import Result, Speed
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+_EVERY_S = 1.0
 _WIDTH_IN_A_LOG = 120
 _CONFIDENCES_SHOWN = 6
 _PROBABILITY_SHOWN = 0.005  # less would read 0.00
@@ -22,22 +24,36 @@ _PROBABILITY_SHOWN = 0.005  # less would read 0.00
 class Table:
     """One row a picture, shown at once: what was found, best first, and how long it took."""
 
-    def __init__(self, stream: IO[str], names: Mapping[int, str]) -> None:
+    def __init__(self, stream: Stream, names: Mapping[int, str]) -> None:
         from rich.console import Console
 
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
         self._stream = stream
         self._names = names
-        self._console = Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDTH_IN_A_LOG)
+        file = cast(IO[str], stream)  # it is written to below, not by the console
+        self._console = Console(file=file, highlight=False, width=None if stream.isatty() else _WIDTH_IN_A_LOG)
         self._headed = False
+        self._shown: dict[str, float] = {}  # when a source had its last row
 
     def write(self, frame: Frame, result: Result) -> None:
         from rich.text import Text
 
+        if not self._is_due(frame):
+            return
         height, width = result.shape
         found = Text(_summary(result, self._names))
-        self._row(frame.source, f"{width}×{height}", found, f"{_total(result.speed_ms):.0f} ms")
+        self._row(_place_of(frame), f"{width}×{height}", found, f"{_total(result.speed_ms):.0f} ms")
+
+    def _is_due(self, frame: Frame) -> bool:
+        """Every picture has its row; a video or a camera one a second, else nobody could read them."""
+        if frame.kind is Kind.PICTURE:
+            return True
+        now = time.monotonic()
+        due = now - self._shown.get(frame.source, -_EVERY_S) >= _EVERY_S
+        if due:
+            self._shown[frame.source] = now
+        return due
 
     def fail(self, failure: Failure) -> None:
         from rich.text import Text
@@ -65,6 +81,16 @@ class Table:
             self._stream.write(capture.get())
             self._stream.flush()
         self._headed = True
+
+
+def _place_of(frame: Frame) -> str:
+    """A picture's path; of a video and a camera also where in time it is."""
+    if frame.moment is not None:
+        return f"{frame.source} {frame.moment.astimezone():%H:%M:%S}"
+    if frame.kind is Kind.PICTURE or frame.seconds is None:
+        return frame.source
+    minutes, seconds = divmod(frame.seconds, 60)
+    return f"{frame.source} {minutes:.0f}:{seconds:04.1f}"
 
 
 def _summary(result: Result, names: Mapping[int, str]) -> str:
