@@ -36,14 +36,18 @@ from config.schema import PROJECT_ROOT, Settings
 __all__ = ["PROJECT_ROOT", "Setting", "Settings", "get_settings", "load_settings", "settings_reference"]
 
 CONFIG_VARIABLE = "JETSMITH_CONFIG"  # another YAML file
+_OF_COMPOSE = """
+    BOARD_COMPATIBLE BOARD_MODEL BOARD_RELEASE BUILD_NETWORK CAMERA_SOCKET CA_BUNDLE CPU_BASE
+    DRIVER_CAPABILITIES FAMILY GID GPUS GPU_BASE JETPACK6_BASE JETPACK7_BASE L4T_RELEASE MEDIA MODELS NETWORK
+    OUTPUT PIP_CONF PIP_EXTRA_INDEX_URL PIP_INDEX_URL POWER_MODE POWER_MODES REGISTRY RENDER_GID REVISION
+    RUNTIME TAG TMP_SIZE TORCH_INDEX_URL UID VERSION VIDEO_GID
+"""  # variables of docker-compose.yml
 NOT_SETTINGS = frozenset(
     {
         CONFIG_VARIABLE,
         "JETSMITH_TEST_DATA",  # where the tests find weights and pictures
-        "JETSMITH_UID",  # the user and group that own ./models, for Docker Compose
-        "JETSMITH_GID",
-        "JETSMITH_IMAGE",  # image and tag that Docker Compose starts
-        "JETSMITH_TAG",
+        "JETSMITH_PYTHON",  # the interpreter of the scripts
+        *(f"JETSMITH_{name}" for name in _OF_COMPOSE.split()),
     }
 )
 _LONGEST_VALUE = 80
