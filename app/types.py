@@ -51,6 +51,14 @@ _SUFFIXES = {
 }
 
 
+class GpuMemory(str, Enum):
+    """How the GPU gets at what the host has."""
+
+    AUTO = "auto"  # mapped where the GPU is part of the processor (Jetson), else copied
+    MAPPED = "mapped"  # it reads and writes the host's own page-locked memory
+    COPIED = "copied"  # into memory of its own
+
+
 class Head(str, Enum):
     """How an exported graph ends."""
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
 from app.metadata import ModelMetadata
 from app.types import TensorSpec
+
+if TYPE_CHECKING:
+    from app.runtime.cuda import CudaSession
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -40,3 +43,17 @@ class Runner(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class DeviceRunner(Runner, Protocol):
+    """A runner whose tensors stay in the GPU's memory, where kernels fill and read them."""
+
+    @property
+    def session(self) -> "CudaSession": ...
+
+    @property
+    def capturable(self) -> bool: ...
+
+    def keep_on_gpu(self) -> dict[str, int]: ...
+
+    def enqueue(self) -> None: ...

@@ -2,21 +2,26 @@
 
 import importlib.metadata
 import importlib.util
+from collections.abc import Mapping
 
 from app.errors import BackendUnavailable
 from app.types import Backend
 
 
-def choose_backend(wanted: Backend | None) -> tuple[Backend, str]:
+def choose_backend(
+    wanted: Backend | None, *, loading: bool = True, unusable: Mapping[Backend, str] | None = None
+) -> tuple[Backend, str]:
     """
     The wanted backend, or for None the first that really works here; with the reason in words.
+
+    Without `loading`, TensorRT is looked for but not imported; `unusable` is what was found out about it otherwise.
 
     Raises:
         BackendUnavailable: the wanted one does not work here, or none does.
     """
     reasons: list[str] = []
     for backend in [wanted] if wanted else list(Backend):
-        reason = _unavailable(backend)
+        reason = (unusable or {}).get(backend) or _unavailable(backend, loading=loading)
         if reason is None:
             because = "as asked" if wanted else "; ".join(reasons) or "the best there is"
             return backend, f"backend: {backend.value} ({because})"
@@ -27,12 +32,12 @@ def choose_backend(wanted: Backend | None) -> tuple[Backend, str]:
     )
 
 
-def _unavailable(backend: Backend) -> str | None:
+def _unavailable(backend: Backend, *, loading: bool) -> str | None:
     if backend is Backend.ONNXRUNTIME:
         return _onnxruntime_unavailable()
     from app.runtime.tensorrt_compat import unavailable
 
-    return unavailable(backend)
+    return unavailable(backend, loading=loading)
 
 
 def _onnxruntime_unavailable() -> str | None:

@@ -1,12 +1,12 @@
 """
-The GPU's memory and its stream, by pycuda: the one importer of it.
+The GPU's memory, its stream and kernels on it, by pycuda: the one importer of it.
 
 The primary context is used, which CUDA's other users in a process share; a context of one's own would make their
 memory invalid here. It is current only between push and pop, so any thread may call.
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType, TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import BackendUnavailable, EngineError
-from app.types import TensorSpec
+from app.types import GpuMemory, TensorSpec
 
 
 def import_pycuda() -> ModuleType:
@@ -52,35 +52,92 @@ def cuda_errors_as_ours(doing: str) -> Iterator[None]:
         ) from error
 
 
-class Buffer:
-    """One tensor twice: page-locked memory of the host, which the GPU copies at full speed, and the GPU's own."""
+class HostMemory:
+    """Page-locked memory of the host, which the GPU also reads and writes where it lies."""
 
-    def __init__(self, driver: Any, spec: TensorSpec) -> None:
-        self.spec = spec
-        self.host: npt.NDArray[Any] = driver.pagelocked_empty(spec.shape, spec.dtype)
-        self._device = driver.mem_alloc(max(self.host.nbytes, 1))
+    def __init__(self, driver: Any, nbytes: int) -> None:
+        flags = driver.host_alloc_flags
+        self.bytes: npt.NDArray[np.uint8] = driver.pagelocked_empty(
+            max(nbytes, 1), np.uint8, mem_flags=flags.DEVICEMAP | flags.PORTABLE
+        )
+        base: Any = self.bytes.base
+        self.address = int(base.get_device_pointer())
+
+
+class Buffer:
+    """
+    One tensor in the GPU's memory, and its twin in page-locked memory, made once it is asked for.
+
+    Where the GPU shares the host's memory (`mapped`), both are one.
+    """
+
+    def __init__(self, driver: Any, spec: TensorSpec, *, mapped: bool) -> None:
+        self.spec, self._driver = spec, driver
+        self.nbytes = max(int(np.prod(spec.shape)) * spec.dtype.itemsize, 1)
+        self._host = HostMemory(driver, self.nbytes) if mapped else None
+        self._device = None if mapped else driver.mem_alloc(self.nbytes)
+        if self._device is not None:
+            driver.memset_d8(int(self._device), 0, self.nbytes)
+
+    @property
+    def host(self) -> npt.NDArray[Any]:
+        if self._host is None:
+            self._host = HostMemory(self._driver, self.nbytes)
+        return self._host.bytes.view(self.spec.dtype).reshape(self.spec.shape)
 
     @property
     def address(self) -> int:
-        return int(self._device)
+        """Where the GPU finds it."""
+        if self._device is not None:
+            return int(self._device)
+        assert self._host is not None  # noqa: S101 # made at once where there is nothing else
+        return self._host.address
 
-    def copy_in(self, driver: Any, stream: Any) -> None:
-        driver.memcpy_htod_async(self._device, self.host, stream)
+    def copy_in(self, stream: Any) -> None:
+        if self._device is not None:
+            self._driver.memcpy_htod_async(self._device, self.host, stream)
 
-    def copy_out(self, driver: Any, stream: Any) -> None:
-        driver.memcpy_dtoh_async(self.host, self._device, stream)
+    def copy_out(self, stream: Any) -> None:
+        if self._device is not None:
+            self._driver.memcpy_dtoh_async(self.host, self._device, stream)
 
     def free(self) -> None:
         """Give back the GPU's memory. The host's goes with the last array that points into it."""
-        self._device.free()
+        if self._device is not None:
+            self._device.free()
+
+
+class Kernels:
+    """A loaded binary of kernels, each of which takes one structure of bytes."""
+
+    def __init__(self, module: Any, stream: Any, argument_bytes: int) -> None:
+        self._module, self._stream = module, stream
+        self._format = [f"{argument_bytes}s"]
+        self._functions: dict[str, Any] = {}
+
+    def launch(self, name: str, grid: tuple[int, int, int], threads: int, argument: bytes) -> None:
+        """Queue one kernel on the session's stream."""
+        if name not in self._functions:
+            function = self._module.get_function(name)
+            function.prepare(self._format)
+            self._functions[name] = function
+        self._functions[name].prepared_async_call(grid, (threads, 1, 1), self._stream, argument)
 
 
 class CudaSession:
-    """The first GPU's primary context, one stream, and the buffers made in them. Frees all on exit."""
+    """
+    The first GPU's primary context, one stream, and the memory made in them. Frees all on exit.
 
-    def __init__(self) -> None:
+    Args:
+        memory: whether tensors and frames lie in memory that the GPU and the host share, or are copied.
+    """
+
+    def __init__(self, memory: GpuMemory = GpuMemory.AUTO) -> None:
+        self._memory = memory
         self._stack = ExitStack()
         self._buffers: list[Buffer] = []
+        self._allocations: dict[int, Any] = {}
+        self._at_exit = ExitStack()
 
     def __enter__(self) -> "CudaSession":
         self._driver = import_pycuda()
@@ -90,12 +147,21 @@ class CudaSession:
                 raise BackendUnavailable(
                     "CUDA shows no GPU", hint="In a container, start it with the NVIDIA runtime: --runtime=nvidia"
                 )
-            self._context = self._driver.Device(0).retain_primary_context()
+            device = self._driver.Device(0)
+            self._read_attributes(device)
+            self._context = device.retain_primary_context()
             self._stack.callback(self._context.detach)
             with self._stack, self.current():  # leaving early gives the context back
                 self._stream = self._driver.Stream()
                 self._stack = self._stack.pop_all()
         return self
+
+    def _read_attributes(self, device: Any) -> None:
+        known = self._driver.device_attribute
+        self.multiprocessors = int(device.get_attribute(known.MULTIPROCESSOR_COUNT))
+        self.compute_capability = "{}{}".format(*device.compute_capability())
+        shared = bool(device.get_attribute(known.INTEGRATED)) and bool(device.get_attribute(known.CAN_MAP_HOST_MEMORY))
+        self.mapped = shared if self._memory is GpuMemory.AUTO else self._memory is GpuMemory.MAPPED
 
     def __exit__(
         self,
@@ -106,8 +172,10 @@ class CudaSession:
         with self._stack, cuda_errors_as_ours("closing the GPU"), self.current():
             if error is None:  # after a failure it would only fail again, and hide what failed first
                 self._stream.synchronize()
-            while self._buffers:
-                self._buffers.pop().free()
+            self._at_exit.close()
+            self.free_buffers()
+            for address in list(self._allocations):
+                self.free(address)
             del self._stream
 
     @contextmanager
@@ -119,25 +187,61 @@ class CudaSession:
         finally:
             self._driver.Context.pop()
 
+    def at_exit(self, callback: Callable[[], None]) -> None:
+        """Call it before the memory goes, with the context current; the last one asked for goes first."""
+        self._at_exit.callback(callback)
+
     @property
     def stream_handle(self) -> int:
         return int(self._stream.handle)
 
-    def buffer(self, spec: TensorSpec) -> Buffer:
-        """Memory for one tensor. Call it inside `current()`."""
+    def buffer(self, spec: TensorSpec, *, mapped: bool = False) -> Buffer:
+        """Zeroed memory for one tensor. Call it inside `current()`."""
         with cuda_errors_as_ours(f"making room for {spec.name!r} {spec.shape}"):
-            made = Buffer(self._driver, spec)
+            made = Buffer(self._driver, spec, mapped=mapped)
         self._buffers.append(made)
         return made
+
+    def free_buffers(self) -> None:
+        while self._buffers:
+            self._buffers.pop().free()
+
+    def host_memory(self, nbytes: int) -> HostMemory:
+        """It goes with the last array that points into it. Call it inside `current()`."""
+        with cuda_errors_as_ours(f"making room for {nbytes} bytes of page-locked memory"):
+            return HostMemory(self._driver, nbytes)
+
+    def allocate(self, nbytes: int) -> int:
+        """Zeroed memory of the GPU, by its address. Call it inside `current()`."""
+        with cuda_errors_as_ours(f"making room for {nbytes} bytes"):
+            made = self._driver.mem_alloc(max(nbytes, 1))
+            self._allocations[int(made)] = made
+            self._driver.memset_d8(int(made), 0, max(nbytes, 1))
+        return int(made)
+
+    def free(self, address: int) -> None:
+        self._allocations.pop(address).free()
+
+    def load_kernels(self, image: bytes, argument_bytes: int) -> Kernels:
+        """
+        Raises:
+            EngineError: the binary holds no code that this GPU runs.
+        """
+        with cuda_errors_as_ours("loading the kernels"):
+            return Kernels(self._driver.module_from_buffer(image), self._stream, argument_bytes)
 
     def copy_in(self, buffer: Buffer, values: npt.NDArray[Any]) -> None:
         """Queue the copy of `values` to the GPU."""
         np.copyto(buffer.host, values)
-        buffer.copy_in(self._driver, self._stream)
+        buffer.copy_in(self._stream)
 
     def copy_out(self, buffer: Buffer) -> None:
         """Queue the copy back; `buffer.host` holds the values after `synchronize()`."""
-        buffer.copy_out(self._driver, self._stream)
+        buffer.copy_out(self._stream)
+
+    def copy_to(self, address: int, values: npt.NDArray[Any]) -> None:
+        """Queue the copy of page-locked `values` to an address of the GPU."""
+        self._driver.memcpy_htod_async(address, values, self._stream)
 
     def synchronize(self) -> None:
         self._stream.synchronize()

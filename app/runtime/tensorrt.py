@@ -16,7 +16,7 @@ from app.runtime import tensorrt_compat as compat
 from app.runtime.base import Tensors
 from app.runtime.cuda import Buffer, CudaSession, cuda_errors_as_ours
 from app.runtime.dla import core_of, select_core
-from app.types import Backend, TensorSpec
+from app.types import Backend, GpuMemory, TensorSpec
 
 if TYPE_CHECKING:
     import tensorrt as stubs
@@ -54,12 +54,20 @@ class TensorRTRunner:
 
     Args:
         header: Ultralytics' header of the file; offset: where the plan begins behind it (0: a bare plan).
+        memory: whether tensors that the host fills and reads are shared with the GPU or copied.
     """
 
     def __init__(
-        self, path: Path, *, header: Mapping[str, Any], offset: int, backend: Backend = Backend.TENSORRT
+        self,
+        path: Path,
+        *,
+        header: Mapping[str, Any],
+        offset: int,
+        backend: Backend = Backend.TENSORRT,
+        memory: GpuMemory = GpuMemory.AUTO,
     ) -> None:
         self._path, self._header, self._offset, self._backend = path, header, offset, backend
+        self._memory = memory
         self._stack = ExitStack()
         self._loaded: _Loaded | None = None
         self._inputs: list[Buffer] = []
@@ -82,11 +90,11 @@ class TensorRTRunner:
         trt = compat.load(self._backend)
         plan = self._read_plan()
         with ExitStack() as stack:
-            self._cuda = stack.enter_context(CudaSession())
+            self._cuda = stack.enter_context(CudaSession(self._memory))
             stack.callback(self._forget_engine)  # TensorRT's objects go before the memory they point to
             with self._cuda.current():
                 self._loaded = self._load(trt, plan)
-                self._bind(trt, self._loaded)
+                self._bind(trt, self._loaded, mapped=self._cuda.mapped)
             self._stack = stack.pop_all()
         return self
 
@@ -100,19 +108,44 @@ class TensorRTRunner:
 
     def infer(self, feeds: Tensors) -> Tensors:
         """Run once; the arrays returned are overwritten by the next call."""
-        if self._loaded is None:
-            raise RuntimeError("the runner has not been entered")
-        with cuda_errors_as_ours(f"running {self._path.name}"), self._cuda.current():
+        with cuda_errors_as_ours(f"running {self._path.name}"), self.session.current():
             for buffer in self._inputs:
                 self._cuda.copy_in(buffer, self._checked(feeds, buffer.spec))
-            if not self._loaded.context.execute_async_v3(self._cuda.stream_handle):
-                raise EngineError(
-                    f"TensorRT could not run {self._path.name}: {_said()}", hint="Run it again with --verbose."
-                )
+            self.enqueue()
             for buffer in self._outputs:
                 self._cuda.copy_out(buffer)
             self._cuda.synchronize()
         return {buffer.spec.name: buffer.host for buffer in self._outputs}
+
+    @property
+    def session(self) -> CudaSession:
+        """The GPU as this runner opened it: its stream is the one that `enqueue` uses."""
+        if self._loaded is None:
+            raise RuntimeError("the runner has not been entered")
+        return self._cuda
+
+    @property
+    def capturable(self) -> bool:
+        """Whether `enqueue` may be captured in a CUDA graph: the DLA's work may not."""
+        return core_of(self._header, self._path) is None
+
+    def keep_on_gpu(self) -> dict[str, int]:
+        """Put every tensor into the GPU's own memory, for kernels that fill and read them: their addresses by name."""
+        trt = compat.load(self._backend)
+        with self.session.current():
+            self._cuda.free_buffers()
+            self._inputs, self._outputs = [], []
+            assert self._loaded is not None  # noqa: S101 # `session` has looked
+            self._bind(trt, self._loaded, mapped=False)
+        return {buffer.spec.name: buffer.address for buffer in (*self._inputs, *self._outputs)}
+
+    def enqueue(self) -> None:
+        """Queue one run on the session's stream. Call it inside `session.current()`."""
+        assert self._loaded is not None  # noqa: S101 # nobody has a session else
+        if not self._loaded.context.execute_async_v3(self._cuda.stream_handle):
+            raise EngineError(
+                f"TensorRT could not run {self._path.name}: {_said()}", hint="Run it again with --verbose."
+            )
 
     def layer_information(self) -> str:
         """TensorRT's own account of the layers, as JSON; how much it tells was decided when the engine was built."""
@@ -154,13 +187,13 @@ class TensorRTRunner:
             )
         return _Loaded(context, engine, runtime)
 
-    def _bind(self, trt: Any, loaded: _Loaded) -> None:
+    def _bind(self, trt: Any, loaded: _Loaded, *, mapped: bool) -> None:
         """Make room for every tensor and tell TensorRT where it is."""
         engine, context = loaded.engine, loaded.context
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
             is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
-            buffer = self._cuda.buffer(self._spec(trt, engine, name))
+            buffer = self._cuda.buffer(self._spec(trt, engine, name), mapped=mapped)
             (self._inputs if is_input else self._outputs).append(buffer)
             bound = context.set_tensor_address(name, buffer.address)
             if not bound or (is_input and not context.set_input_shape(name, buffer.spec.shape)):

@@ -14,6 +14,7 @@ from typing import Any
 
 from app.device import Gpu, probe_gpu
 from app.errors import BackendUnavailable
+from app.runtime.package_version import version_in_source
 from app.types import Backend
 
 _LOG = logging.getLogger(__name__)
@@ -55,8 +56,14 @@ def _import_failure(backend: Backend, error: ImportError) -> tuple[str, str]:
     return f"{backend.value} cannot be imported: {error}", _INSTALL[backend]
 
 
-def unavailable(backend: Backend, *, gpu_probe: Callable[[], Gpu | None] = probe_gpu) -> str | None:
-    """Why this machine cannot build and run engines of `backend`; None where it can. Cheap answers come first."""
+def unavailable(
+    backend: Backend, *, gpu_probe: Callable[[], Gpu | None] = probe_gpu, loading: bool = True
+) -> str | None:
+    """
+    Why this machine cannot build and run engines of `backend`; None where it can. Cheap answers come first.
+
+    Without `loading` the library is not imported where its package tells its version: that it imports is then hoped.
+    """
     if not _is_installed(backend.value):
         return "is not installed"
     gpu = gpu_probe()
@@ -64,6 +71,8 @@ def unavailable(backend: Backend, *, gpu_probe: Callable[[], Gpu | None] = probe
         return "no NVIDIA GPU answers"
     if not _is_installed("pycuda"):
         return "pycuda, which moves its data, is not installed"
+    if not loading and version_in_source(backend.value):
+        return None
     try:
         trt = load(backend)
     except BackendUnavailable as error:
@@ -101,7 +110,8 @@ def capability(trt: Any, name: str) -> Any:
 
 
 def version(backend: Backend) -> str:
-    return str(load(backend).__version__)
+    """As the library tells it; it is imported only where its package's source does not tell the same."""
+    return version_in_source(backend.value) or str(load(backend).__version__)
 
 
 class Messages:

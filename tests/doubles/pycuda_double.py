@@ -6,6 +6,7 @@ arrays only, and queued work runs at `synchronize()`, so that a missing one show
 """
 
 import ctypes
+import struct
 import threading
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from tests.doubles.kernels_on_cpu import KERNELS, kernels_library
 
 
 class Error(Exception):
@@ -31,8 +34,11 @@ class MemoryError(Error):  # pycuda's own name
 class CudaDouble:
     """One imaginary GPU, and the modules `pycuda` and `pycuda.driver` that show it."""
 
-    def __init__(self, *, devices: int = 1, memory_bytes: int = 2**30) -> None:
+    def __init__(self, *, devices: int = 1, memory_bytes: int = 2**30, integrated: bool = False) -> None:
         self.memory_bytes = memory_bytes
+        self.integrated = integrated
+        self.loaded: list[bytes] = []  # binaries of kernels
+        self.mapped: set[int] = set()  # page-locked memory that the GPU may use where it lies
         self.live: dict[int, Any] = {}  # address of every allocation: its buffer
         self.retained = 0
         self.streams: dict[int, Stream] = {}
@@ -41,40 +47,18 @@ class CudaDouble:
         self.modules = self._modules(devices)
 
     def _modules(self, devices: int) -> dict[str, ModuleType]:
-        double = self
         driver = ModuleType("pycuda.driver")
-
-        class Context:
-            def push(self) -> None:
-                double.stack().append(self)
-
-            def detach(self) -> None:
-                double.retained -= 1
-
-            @staticmethod
-            def pop() -> None:
-                double.need_context()
-                double.stack().pop()
-
-        class Device:
-            def __init__(self, number: int) -> None:
-                if number >= devices:
-                    raise LogicError("cuDeviceGet failed: invalid device ordinal")
-
-            @staticmethod
-            def count() -> int:
-                return devices
-
-            def retain_primary_context(self) -> Context:
-                double.retained += 1
-                return Context()
-
+        context = _context_class(self)
         members = {
             "init": lambda: None,
-            "Context": Context,
-            "Device": Device,
-            "Stream": lambda: Stream(double),
-            "mem_alloc": lambda size: DeviceAllocation(double, size),
+            "Context": context,
+            "Device": _device_class(self, devices, context),
+            "Stream": lambda: Stream(self),
+            "mem_alloc": lambda size: DeviceAllocation(self, size),
+            "device_attribute": _DeviceAttribute,
+            "host_alloc_flags": _HostAllocFlags,
+            "memset_d8": self._memset,
+            "module_from_buffer": lambda image: Module(self, image),
             "pagelocked_empty": self._pagelocked_empty,
             "memcpy_htod_async": self._copy_in,
             "memcpy_dtoh_async": self._copy_out,
@@ -99,17 +83,20 @@ class CudaDouble:
         if not self.stack():
             raise LogicError("no currently active context?")
 
-    def _pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
+    def _pagelocked_empty(
+        self, shape: int | tuple[int, ...], dtype: Any, order: str = "C", mem_flags: int = 0
+    ) -> npt.NDArray[Any]:
         self.need_context()
-        array = np.empty(shape, dtype)
-        array.view(np.uint8).fill(0xA5)  # what was never written must not look like an answer
-        self.page_locked.add(array.ctypes.data)
-        return array
+        return np.asarray(PagelockedHostAllocation(self, shape, np.dtype(dtype), mem_flags))
 
-    def _copy_in(self, device: "DeviceAllocation", host: npt.NDArray[Any], stream: "Stream") -> None:
+    def _memset(self, address: int, value: int, size: int) -> None:
+        self.need_context()
+        ctypes.memset(address, value, size)
+
+    def _copy_in(self, device: Any, host: npt.NDArray[Any], stream: "Stream") -> None:
         self._queue_copy(int(device), host.ctypes.data, host, stream)
 
-    def _copy_out(self, host: npt.NDArray[Any], device: "DeviceAllocation", stream: "Stream") -> None:
+    def _copy_out(self, host: npt.NDArray[Any], device: Any, stream: "Stream") -> None:
         self._queue_copy(host.ctypes.data, int(device), host, stream)
 
     def _queue_copy(self, target: int, source: int, host: npt.NDArray[Any], stream: "Stream") -> None:
@@ -117,7 +104,7 @@ class CudaDouble:
         if host.ctypes.data not in self.page_locked:
             raise LogicError("cuMemcpyAsync: the host's memory is not page-locked")
         size = host.nbytes
-        stream.queue.append(lambda: ctypes.memmove(target, source, size))
+        stream.enqueue(lambda: ctypes.memmove(target, source, size))
 
     def read(self, address: int, size: int) -> bytes:
         return ctypes.string_at(address, size)
@@ -127,7 +114,47 @@ class CudaDouble:
 
     def enqueue(self, stream_handle: int, work: Callable[[], Any]) -> None:
         self.need_context()
-        self.streams[stream_handle].queue.append(work)
+        self.streams[stream_handle].enqueue(work)
+
+
+def _context_class(double: CudaDouble) -> type:
+    class Context:
+        def push(self) -> None:
+            double.stack().append(self)
+
+        def detach(self) -> None:
+            double.retained -= 1
+
+        @staticmethod
+        def pop() -> None:
+            double.need_context()
+            double.stack().pop()
+
+    return Context
+
+
+def _device_class(double: CudaDouble, devices: int, context: type) -> type:
+    class Device:
+        def __init__(self, number: int) -> None:
+            if number >= devices:
+                raise LogicError("cuDeviceGet failed: invalid device ordinal")
+
+        @staticmethod
+        def count() -> int:
+            return devices
+
+        def get_attribute(self, attribute: str) -> int:
+            known = {"MULTIPROCESSOR_COUNT": 2, "INTEGRATED": int(double.integrated), "CAN_MAP_HOST_MEMORY": 1}
+            return known[attribute]
+
+        def compute_capability(self) -> tuple[int, int]:
+            return 8, 7
+
+        def retain_primary_context(self) -> Any:
+            double.retained += 1
+            return context()
+
+    return Device
 
 
 class Stream:
@@ -135,13 +162,82 @@ class Stream:
         double.need_context()
         self._double = double
         self.queue: list[Callable[[], Any]] = []
+        self.captured: list[Callable[[], Any]] | None = None  # while a capture is under way
         self.handle = 0x5000 + 16 * len(double.streams)
         double.streams[self.handle] = self
 
+    def enqueue(self, work: Callable[[], Any]) -> None:
+        (self.queue if self.captured is None else self.captured).append(work)
+
     def synchronize(self) -> None:
         self._double.need_context()
+        if self.captured is not None:
+            raise LogicError("cuStreamSynchronize failed: operation not permitted when stream is capturing")
         while self.queue:
             self.queue.pop(0)()
+
+
+class _DeviceAttribute:
+    MULTIPROCESSOR_COUNT = "MULTIPROCESSOR_COUNT"
+    INTEGRATED = "INTEGRATED"
+    CAN_MAP_HOST_MEMORY = "CAN_MAP_HOST_MEMORY"
+
+
+class _HostAllocFlags:
+    PORTABLE = 1
+    DEVICEMAP = 2
+
+
+class PagelockedHostAllocation:
+    def __init__(self, double: CudaDouble, shape: int | tuple[int, ...], dtype: np.dtype[Any], flags: int) -> None:
+        self._array = np.empty(shape, dtype)
+        self._array.reshape(-1).view(np.uint8).fill(0xA5)  # what was never written must not look like an answer
+        self._address = self._array.ctypes.data
+        self._mapped = bool(flags & _HostAllocFlags.DEVICEMAP)
+        double.page_locked.add(self._address)
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return self._array.__array_interface__
+
+    def get_device_pointer(self) -> int:
+        if not self._mapped:
+            raise LogicError("cuMemHostGetDevicePointer failed: invalid argument")
+        return self._address
+
+
+class Module:
+    """A binary of kernels: the project's own, compiled for the processor."""
+
+    def __init__(self, double: CudaDouble, image: bytes) -> None:
+        double.need_context()
+        if image != KERNELS:
+            raise LogicError("cuModuleLoadDataEx failed: device kernel image is invalid")
+        double.loaded.append(image)
+        self._double = double
+
+    def get_function(self, name: str) -> "Function":
+        if not kernels_library().has_kernel(name.encode()):
+            raise LogicError(f"cuModuleGetFunction failed: named symbol not found: {name}")
+        return Function(self._double, name)
+
+
+class Function:
+    def __init__(self, double: CudaDouble, name: str) -> None:
+        self._double, self._name = double, name
+
+    def prepare(self, arg_types: list[str]) -> "Function":
+        self._format = "".join(arg_types)
+        return self
+
+    def prepared_async_call(
+        self, grid: tuple[int, int, int], block: tuple[int, int, int], stream: Stream, *args: bytes
+    ) -> None:
+        self._double.need_context()
+        argument = struct.pack(self._format, *args)
+        size = (ctypes.c_uint * 3)(*grid)
+        name = self._name.encode()
+        stream.enqueue(lambda: kernels_library().launch(name, size, block[0], argument))
 
 
 class DeviceAllocation:

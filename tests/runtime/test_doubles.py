@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.doubles import tensorrt_builder_double as builder
 from tests.doubles import tensorrt_double as double
 from tests.doubles.pycuda_double import CudaDouble, DeviceAllocation, Stream
 
@@ -58,6 +59,35 @@ def test_tensorrts_double_takes_the_arguments_of_the_real_classes() -> None:
             ours = getattr(getattr(double, owner), method).__code__
             names = list(ours.co_varnames[1 : ours.co_argcount])
             assert re.findall(r", (\w+): ", signature[1]) == names, method
+
+
+@pytest.mark.parametrize("version", ["10.3", "10.7", "10.13"])
+def test_the_builders_double_shows_only_real_names(version: str, api: dict[str, dict[str, list[str]]]) -> None:
+    """Of TensorRT 10, which it stands for: 11 has no flag for a precision, 8 no strong types."""
+    real = api[version]
+    for cls in builder.builder_classes("10.3.0", "8.7"):
+        assert cls.__name__ in real["<module>"]
+        assert _members(cls) <= set(real[cls.__name__]), cls
+    config = builder.IBuilderConfig("10.3.0 on 8.7", double.ILogger())
+    assert {name for name in vars(config) if not name.startswith("_")} <= set(real["IBuilderConfig"])
+
+
+def test_the_builders_double_takes_the_arguments_of_the_real_classes() -> None:
+    rtx = pytest.importorskip("tensorrt_rtx")
+    compared = 0
+    for cls in builder.builder_classes("10.3.0", "8.7"):
+        real = getattr(rtx, cls.__name__, None)
+        methods = {name: value for name, value in vars(cls).items() if callable(value) and not name.startswith("_")}
+        for name, method in methods.items():
+            # An enum's members and what only TensorRT itself has are held to the list of names.
+            signature = re.search(rf"^{name}\(self: [^,)]+(.*)\) ->", str(getattr(getattr(real, name), "__doc__", "")))
+            if signature is None:
+                continue
+            code = method.__code__
+            ours = list(code.co_varnames[1 : code.co_argcount])
+            assert re.findall(r", (\w+): ", signature[1]) == ours, f"{cls.__name__}.{name}"
+            compared += 1
+    assert compared >= 18
 
 
 def test_pycudas_double_shows_only_real_names(monkeypatch: pytest.MonkeyPatch) -> None:
