@@ -1,12 +1,13 @@
 """Judge what a server answers, and write what is good of it to the part."""
 
 import re
+import time
 from collections.abc import Iterator
 from shutil import disk_usage
 from typing import TYPE_CHECKING
 
 from app.convert.checkpoint import starts_like_a_checkpoint
-from app.convert.connection import Address, Broken
+from app.convert.connection import Address, Broken, Patience
 from app.convert.partial import PartialFile, disk_errors_as_ours
 from app.errors import DownloadFailed, WeightsError
 from app.progress import Phase
@@ -49,7 +50,7 @@ def _not_weights(address: Address, what: str) -> DownloadFailed:
     )
 
 
-def receive(response: "httpx.Response", address: Address, part: PartialFile, step: Phase) -> None:
+def receive(response: "httpx.Response", address: Address, part: PartialFile, step: Phase, patience: Patience) -> None:
     going_on = response.status_code == 206
     length = _length_going_on(response, part) if going_on else _content_length(response)
     if length is not None and length < _SMALLEST_BYTES:
@@ -62,12 +63,29 @@ def receive(response: "httpx.Response", address: Address, part: PartialFile, ste
         raise _not_weights(address, "other data" if first else "nothing")
     with part.go_on() if going_on else part.begin(_validator(response), length) as file:
         step.update(offset, length)
+        pace = _Pace(patience, offset)
         while first:
             offset += file.write(first)
             step.update(offset, length)
+            pace.require(offset)
             first = next(chunks, b"")
     if length is not None and offset != length:
         raise Broken(f"the connection broke off at {offset} of {length} bytes")
+
+
+class _Pace:
+    """Looks at every window of time whether enough has come in it: httpx's timeout starts anew with each byte."""
+
+    def __init__(self, patience: Patience, offset: int) -> None:
+        self._patience, self._offset, self._since = patience, offset, time.monotonic()
+
+    def require(self, offset: int) -> None:
+        if time.monotonic() - self._since < self._patience.window_s:
+            return
+        came = offset - self._offset
+        if came < self._patience.least_bytes:
+            raise Broken(f"only {came} bytes came in {self._patience.window_s:g} s")
+        self._offset, self._since = offset, time.monotonic()
 
 
 def _head(chunks: Iterator[bytes]) -> bytes:

@@ -21,6 +21,7 @@ from typing import Any
 
 from app import errors
 from app.convert.effort import tells_of_no_memory
+from app.convert.pulse import Pulse, Quiet, Sign
 from app.errors import ConvertError, JetsmithError
 from app.progress import Phase, Reporter
 
@@ -83,14 +84,15 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
     timeout_s: float | None = None,
     error: type[ConvertError] = ConvertError,
     out_of_memory: type[ConvertError] | None = None,
+    quiet: Quiet | None = None,
 ) -> dict[str, Any]:
     """
     Run `python -m module` on `job` and return its result.
 
     Its output goes to `work/<last part of module>.log`. A child that crashes, is killed, runs longer than
-    `timeout_s` or ends without an answer raises `error`, with the end of that log; one that was killed as the kernel
-    does when memory runs out, or whose last words tell of that, raises `out_of_memory`, if given. An error that the
-    child itself sent arrives as the class it was.
+    `timeout_s`, gives no sign of life for longer than `quiet` allows or ends without an answer raises `error`, with
+    the end of that log; one that was killed as the kernel does when memory runs out, or whose last words tell of
+    that, raises `out_of_memory`, if given. An error that the child itself sent arrives as the class it was.
     """
     log = work / f"{module.rpartition('.')[2]}.log"
     reader, writer = os.pipe()
@@ -108,8 +110,9 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
             )
         finally:
             os.close(writer)
+        listener = _Listener(reporter, phase, module, timeout_s, error, Pulse(child.pid, quiet or Quiet()))
         try:
-            result = _converse(child, job, events.fileno(), _Listener(reporter, phase, module, timeout_s, error))
+            result = _converse(child, job, events.fileno(), listener)
         finally:
             _end(child)
             for line in log.read_text(errors="replace").splitlines():
@@ -130,18 +133,41 @@ class _Listener:
     """Turns a child's events into progress, notes, a result or an error."""
 
     def __init__(
-        self, reporter: Reporter, phase: str, module: str, timeout_s: float | None, error: type[ConvertError]
+        self,
+        reporter: Reporter,
+        phase: str,
+        module: str,
+        timeout_s: float | None,
+        error: type[ConvertError],
+        pulse: Pulse,
     ) -> None:
         self.reporter, self.phase = reporter, phase
-        self._module, self._timeout_s, self._error = module, timeout_s, error
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._module, self._timeout_s, self._error, self._pulse = module, timeout_s, error, pulse
+        self._deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
 
     def wait(self, descriptor: int) -> None:
-        remaining = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        if not select.select([descriptor], [], [], remaining)[0]:
+        """Returns once there is something to read."""
+        while not select.select([descriptor], [], [], self._patience_s())[0]:
+            if time.monotonic() >= self._deadline:
+                raise self._error(
+                    f"{self._module} gave no answer within {self._timeout_s:.0f} s and was ended",
+                    hint="Close other programs that take memory or processor time, then run the command again.",
+                )
+            self._feel()
+        self._pulse.heard()
+
+    def _patience_s(self) -> float:
+        return max(0.0, min(self._pulse.tick_s, self._deadline - time.monotonic()))
+
+    def _feel(self) -> None:
+        sign = self._pulse.feel()
+        silence = f"no sign of life for {self._pulse.silence_s:.0f} s, neither progress nor processor time"
+        if sign is Sign.QUIET:
+            self.reporter.warn(f"{self.phase}: {silence}")
+        elif sign is Sign.DEAD:
             raise self._error(
-                f"{self._module} gave no answer within {self._timeout_s:.0f} s and was ended",
-                hint="Close other programs that take memory or processor time, then run the command again.",
+                f"{self._module} gave {silence}, and was ended",
+                hint="Run the command again. If it hangs again, restart the device: its driver may hang.",
             )
 
     def hear(self, event: Mapping[str, Any], step: Phase) -> dict[str, Any] | None:

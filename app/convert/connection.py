@@ -27,6 +27,8 @@ class Patience:
     longest_wait_s: float = 30.0
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 30.0  # without a byte
+    window_s: float = 60.0  # in which `least_bytes` must come: a byte now and then is a stall too
+    least_bytes: int = 16 * 1024  # what an attempt must bring to count as one that brought something new
 
 
 class Broken(Exception):

@@ -37,9 +37,9 @@ def download(url: str, part: PartialFile, reporter: Reporter, patience: Patience
         def attempt() -> None:
             before = part.size
             try:
-                _fetch(client, address, part, step)
+                _fetch(client, address, part, step, patience)
             finally:
-                tally.count(part.size > before)
+                tally.count(part.size - before >= patience.least_bytes)
 
         try:
             _retrying(address, tally, reporter, patience)(attempt)
@@ -51,7 +51,7 @@ def download(url: str, part: PartialFile, reporter: Reporter, patience: Patience
 
 
 class _Tally:
-    """Counts attempts; one that brought new bytes makes up for those before it that brought none."""
+    """Counts attempts; one that brought enough makes up for those before it that brought next to nothing."""
 
     def __init__(self, allowed: int) -> None:
         self._allowed, self._fruitless, self.total = allowed, 0, 0
@@ -96,7 +96,7 @@ def _error(state: "RetryCallState") -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _fetch(client: "httpx.Client", address: Address, part: PartialFile, step: Phase) -> None:
+def _fetch(client: "httpx.Client", address: Address, part: PartialFile, step: Phase, patience: Patience) -> None:
     """One connection. Returns when the part is whole."""
     notes = part.notes()
     if notes is not None and notes.length == part.size:
@@ -108,4 +108,4 @@ def _fetch(client: "httpx.Client", address: Address, part: PartialFile, step: Ph
             headers["If-Range"] = notes.validator
     with open_answer(client, address, headers) as response:
         require_good_answer(response, address, part)
-        receive(response, address, part, step)
+        receive(response, address, part, step, patience)

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.convert.child import run_child
+from app.convert.pulse import Pulse, Quiet, Sign
 from app.errors import BuildFailed, ConvertError, DigestMismatch, ExportFailed
 from app.progress import Phase, SilentReporter
 
@@ -33,6 +35,14 @@ def work(job, channel):
     if what == "hang":
         open("started", "w").write(str(os.getpid()))
         time.sleep(600)
+    if what == "work silently":
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            pass
+    if what == "speak now and then":
+        for _ in range(12):
+            time.sleep(0.2)
+            channel.note("still here")
     channel.progress(0.5)
     channel.note("half way")
     return {"seen": job["do"], "long": "x" * 200_000}
@@ -57,6 +67,14 @@ class Recorder(SilentReporter):
                 recorder.seen.append((completed, total))
 
         yield Step()
+
+
+class Warnings(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -157,3 +175,47 @@ def _alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+# A parent's heartbeat says nothing of a child that hangs
+
+
+@pytest.fixture
+def quick_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pulse, "tick_s", 0.05)
+
+
+def test_a_child_that_hangs_is_told_of_and_ended(work: Path, quick_pulse: None) -> None:
+    reporter = Warnings()
+    with pytest.raises(BuildFailed, match="no sign of life for .* neither progress nor processor time") as caught:
+        run_child(
+            "a_child",
+            {"do": "hang"},
+            work=work,
+            reporter=reporter,
+            phase="a phase",
+            error=BuildFailed,
+            quiet=Quiet(warn_s=0.5, end_s=1.0),
+        )
+    assert caught.value.hint
+    assert len(reporter.warnings) == 1
+    assert "a phase: no sign of life" in reporter.warnings[0]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((work / "started").read_text()), 0)
+
+
+@pytest.mark.parametrize("what", ["work silently", "speak now and then"])
+def test_one_that_works_or_speaks_is_let_be(work: Path, what: str, quick_pulse: None) -> None:
+    reporter = Warnings()
+    quiet = Quiet(warn_s=1.5, end_s=2.0)
+    run_child("a_child", {"do": what}, work=work, reporter=reporter, phase="step", quiet=quiet)
+    assert reporter.warnings == []
+
+
+def test_time_in_which_all_was_held_is_not_silence() -> None:
+    pulse = Pulse(os.getpid(), Quiet(warn_s=100, end_s=200))
+    pulse._stat = Path("/dev/null/none")  # so that no tick is seen
+    pulse._ticks = None
+    pulse._asked = time.monotonic() - 3600  # a container that was paused for an hour
+    assert pulse.feel() is Sign.ALIVE
+    assert pulse.silence_s == 2 * pulse.tick_s

@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -199,6 +200,22 @@ def test_a_broken_download_goes_on_where_it_stopped(ask: Ask, server: FileServer
     assert all(start > 0 for start in starts)
     assert starts == sorted(starts)
     assert any("trying again" in note for note in reporter.notes)
+
+
+def test_a_server_that_drips_is_given_up(ask: Ask, server: FileServer) -> None:
+    """Every byte keeps the connection from timing out, and there is no end to it."""
+    server.usual = Answer(pause_s=0.05)
+    impatient = replace(QUICK, window_s=0.1, least_bytes=len(CONTENT) // 2)
+    with pytest.raises(DownloadFailed, match=r"tried 3 times: only \d+ bytes came in 0\.1 s") as caught:
+        resolve_weights(ask(), SilentReporter(), impatient)
+    assert "put it at" in caught.value.hint
+    assert "weights_url" in caught.value.hint
+
+
+def test_a_server_that_breaks_off_after_every_byte_is_given_up(ask: Ask, server: FileServer) -> None:
+    server.usual = Answer(cut_at=1)
+    with pytest.raises(DownloadFailed, match="tried 3 times"):
+        fetch(ask())
 
 
 def test_a_later_run_goes_on_where_the_first_gave_up(ask: Ask, server: FileServer) -> None:
