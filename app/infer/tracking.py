@@ -102,7 +102,8 @@ class Tracks:
         followed = self._tracker.update(seen, timestamp=self._clock(frame))
         ids = np.full(len(detections), -1, np.int64)
         if len(followed):
-            ids[followed.data["row"]] = followed.tracker_id
+            numbers = np.asarray(followed.tracker_id)
+            ids[followed.data["row"]] = np.where(numbers < 0, -1, numbers + 1)  # the first object is 1, as people count
         return replace(detections, track_id=ids)
 
     def _clock(self, frame: Frame) -> float:
