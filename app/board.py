@@ -180,6 +180,11 @@ def dla_cores(device: Device, root: Path = Path("/")) -> int | None:
     return len(files) or (module.dla_cores if module else None)
 
 
+def board_name(device: Device) -> str:
+    module = module_of(device)
+    return module.name if module else device.module if device.module != UNKNOWN else f"this {device.kind}"
+
+
 def board_facts(device: Device, root: Path = Path("/")) -> Mapping[str, str]:
     """What of this board a build's time and speed depend on, in words; what is not known is left out."""
     if device.kind != "jetson":

@@ -17,6 +17,7 @@ STRIDE = 32
 MAX_SIDE = 8192
 MAX_BATCH = 1024
 MAX_WORKSPACE_GB = 1024
+MAX_DLA_CORE = 15  # boards have two
 
 _Case = TypeVar("_Case")
 
@@ -152,6 +153,12 @@ class TensorRTEngineSettings(Section):
         None,
         "How long TensorRT looks for fast kernels: 0 takes the first that works, 5 tries most. Null for its own, 3.",
         "a whole number from 0 to 5, or null",
+    )
+
+    dla_core: Annotated[StrictInt, Field(ge=0, le=MAX_DLA_CORE)] | None = _setting(
+        None,
+        "Build for this core of the DLA that AGX Orin and Orin NX have; the GPU runs what it cannot. Null for the GPU.",
+        f"a whole number from 0 to {MAX_DLA_CORE}, or null",
     )
 
 

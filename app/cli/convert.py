@@ -46,7 +46,8 @@ def _print_trtexec(options: ConvertOptions) -> int:
         options.alias,
         options.precision,
         Effort(workspace_bytes(options.workspace_gb, read_device()), options.optimization_level),
-        weakly_typed=is_weakly_typed(),
+        weakly_typed=is_weakly_typed(dla=options.dla_core is not None),
+        dla_core=options.dla_core,
     )
     for difference in line.differences:
         print(f"note: {difference}", file=sys.stderr)
@@ -105,6 +106,7 @@ def _options(settings: Settings, args: argparse.Namespace) -> ConvertOptions:
         batch=engine.batch_size,
         workspace_gb=None if engine.workspace_size == "auto" else float(engine.workspace_size),
         optimization_level=engine.builder_optimization_level,
+        dla_core=engine.dla_core,
         fall_back=engine.on_accuracy_loss == "fallback",
         head=source.head,
         trust_weights=source.trust_weights,

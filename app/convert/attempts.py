@@ -18,10 +18,11 @@ Verify = Callable[[Built], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Attempts:
-    """What the precisions to try are: the wanted one, and with `fall_back` all above it."""
+    """What the precisions to try are: the wanted one, and with `fall_back` all above it up to the `highest`."""
 
     wanted: Precision
     fall_back: bool
+    highest: Precision = Precision.FP32
 
     def run(self, build: Build, verify: Verify, work: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]]:
         """
@@ -31,7 +32,8 @@ class Attempts:
             AccuracyLost: the last precision that was to be tried is not accurate either.
         """
         refused: dict[str, str] = {}
-        ladder = _UPWARDS[_UPWARDS.index(self.wanted) :] if self.fall_back else (self.wanted,)
+        last = self.highest if self.fall_back else self.wanted
+        ladder = _UPWARDS[_UPWARDS.index(self.wanted) : _UPWARDS.index(last) + 1]
         for precision, higher in zip(ladder, (*ladder[1:], None), strict=True):
             folder = work if precision is self.wanted else work / precision.value.lower()
             folder.mkdir(exist_ok=True)

@@ -30,6 +30,7 @@ class BuildOptions:
     store: Path | None = None  # where timings are kept from one build to the next
     device_slug: str = ""
     ranges: Mapping[str, float] | None = None  # for INT8: its layers, and the largest magnitude of each one's input
+    dla_core: int | None = None  # None: the GPU
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def _job(onnx: Path, options: BuildOptions, effort: Effort, work: Path) -> dict[
         "max_tactics": effort.max_tactics,
         "store": None if options.store is None else str(options.store),
         "device_slug": options.device_slug,
+        "dla_core": options.dla_core,
     }
 
 

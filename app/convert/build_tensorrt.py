@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from app.convert.child import Channel
+from app.convert.dla import layers_on_dla, require_cores, use_core
 from app.convert.effort import Effort, tells_of_no_memory, workspace_bytes
 from app.convert.precision import (
     Ranges,
     fp32_layers,
     has_strong_types,
+    is_told_by_flags,
     require_ranges,
     set_weak_types,
     typed_graph,
@@ -23,6 +25,7 @@ from app.engines.header import write_header
 from app.errors import BuildFailed, OutOfMemory
 from app.metadata import ModelMetadata
 from app.runtime import tensorrt_compat as compat
+from app.runtime.dla import HEADER_KEY
 from app.types import Backend, Precision
 
 _ERRORS_SHOWN = 8
@@ -39,12 +42,13 @@ class Plan:
     capabilities: tuple[str, ...]  # TensorRT for RTX: "SM86", …
     ranges: Ranges | None = None  # for INT8
     timings: Cached | None = None  # what earlier builds measured
+    dla_core: int | None = None  # None: the GPU
 
 
 @dataclass(frozen=True)
 class Serialized:
     plan: Any  # TensorRT's own buffer (IHostMemory)
-    timing_cache: str | None  # "cold", "warm", "dropped"; None where none is used
+    facts: dict[str, Any]  # for the manifest
 
 
 def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -57,6 +61,7 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         backend, precision: their values. workspace_gb: a number, or None for a share of the device's memory.
         optimization_level, max_tactics: optional, numbers; what this release has no name for is left out.
         ranges: for INT8: its layers, and the largest magnitude of each one's input.
+        dla_core: optional, the core of the DLA that the engine is for.
         store, device_slug: optional: where timings of earlier builds are kept.
         capabilities: optional, TensorRT for RTX: the GPUs to build for ("SM86"), instead of this machine's.
 
@@ -79,17 +84,20 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         capabilities=_capabilities(trt, job.get("capabilities"), device.gpu),
         ranges=job.get("ranges"),
         timings=cached_timings(job, trt),
+        dla_core=job.get("dla_core"),
     )
     started = time.perf_counter()
     serialized = serialize(trt, plan, channel)
-    _write(engine, write_header(_header(plan.source)), serialized.plan)
+    header = _header(plan)
+    _write(engine, write_header(header), serialized.plan)
     return {
         "engine": str(engine),
         "precision": precision.value,
         "seconds": round(time.perf_counter() - started, 3),
         "version": str(trt.__version__),
         "typed_graph": str(plan.typed) if plan.typed.exists() else None,
-        "facts": {} if serialized.timing_cache is None else {"timing_cache": serialized.timing_cache},
+        "header": header,
+        "facts": serialized.facts,
     }
 
 
@@ -128,10 +136,12 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Serialized:
     compat.MESSAGES.take_errors()
     logger = compat.logger(trt)
     builder = trt.Builder(logger)
-    strong = has_strong_types(trt)
+    if plan.dla_core is not None:
+        require_cores(trt, builder, plan.dla_core, plan.precision)
+    strong = _is_strongly_typed(trt, plan)
     write = typed_graph if strong else weakly_typed_graph
     graph = write(plan.source, plan.precision, plan.typed, plan.ranges)
-    network = builder.create_network(_network_flags(trt))
+    network = builder.create_network(_network_flags(trt, strong=strong))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
         raise _parse_failure(parser, graph)
@@ -139,6 +149,7 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Serialized:
     if plan.precision is not Precision.FP32 and not strong:
         int8 = plan.precision is Precision.INT8
         set_weak_types(trt, network, config, fp32_layers(plan.source), int8=int8)
+    facts = _on_dla(trt, network, config, plan, channel)
     monitor = compat.progress_monitor(trt, channel.progress)
     if monitor is not None and hasattr(config, "progress_monitor"):
         config.progress_monitor = monitor
@@ -148,13 +159,30 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Serialized:
         raise _build_failure(trt, plan)
     if plan.timings is not None:
         keep(config, plan.timings, state == DROPPED, channel)
-    return Serialized(serialized, state)
+    return Serialized(serialized, {**facts, **({} if state is None else {"timing_cache": state})})
 
 
-def _network_flags(trt: Any) -> int:
+def _is_strongly_typed(trt: Any, plan: Plan) -> bool:
+    """Networks for the DLA are so only where there is no other way (see app.convert.dla)."""
+    return has_strong_types(trt) and (plan.dla_core is None or not is_told_by_flags(trt))
+
+
+def _on_dla(trt: Any, network: Any, config: Any, plan: Plan, channel: Channel) -> dict[str, Any]:
+    if plan.dla_core is None:
+        return {}
+    use_core(trt, config, plan.dla_core)
+    found = layers_on_dla(network, config)
+    channel.note(
+        f"DLA core {plan.dla_core}: it can run {found['layers_it_can_run']} of {found['layers']} layers, the GPU runs "
+        "the others"
+    )
+    return {"dla": {"core": plan.dla_core, **found}}
+
+
+def _network_flags(trt: Any, *, strong: bool) -> int:
     """Bits by name: their numbers changed between releases, and so did what must be asked for."""
     creation = trt.NetworkDefinitionCreationFlag
-    if hasattr(creation, "STRONGLY_TYPED"):
+    if strong and hasattr(creation, "STRONGLY_TYPED"):
         return 1 << int(creation.STRONGLY_TYPED)
     return 1 << int(creation.EXPLICIT_BATCH) if hasattr(creation, "EXPLICIT_BATCH") else 0
 
@@ -222,9 +250,10 @@ def _joined(lines: list[str]) -> str:
     return "; ".join(shown) + (f"; and {len(lines) - len(shown)} more" if len(lines) > len(shown) else "")
 
 
-def _header(graph: Path) -> dict[str, Any]:
-    """The graph's own metadata; that it has any was checked before the build."""
+def _header(plan: Plan) -> dict[str, Any]:
+    """The graph's own metadata, and the DLA core by the name that Ultralytics' loader looks for."""
     import onnx
 
-    model = onnx.load(graph, load_external_data=False)
-    return dict(ModelMetadata.from_onnx({entry.key: entry.value for entry in model.metadata_props}).header)
+    model = onnx.load(plan.source, load_external_data=False)
+    header = ModelMetadata.from_onnx({entry.key: entry.value for entry in model.metadata_props}).header
+    return {**header, **({} if plan.dla_core is None else {HEADER_KEY: str(plan.dla_core)})}

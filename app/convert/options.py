@@ -21,6 +21,7 @@ class ConvertOptions:
     workspace_gb: float | None = None  # None: by the device's memory
     fall_back: bool = False  # to a higher precision, where the wanted one is not accurate
     optimization_level: int | None = None  # None: TensorRT's own
+    dla_core: int | None = None  # None: the GPU
     head: Head = Head.RAW
     trust_weights: bool = False
     keep_onnx: bool = False

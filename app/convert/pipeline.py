@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from app import __version__
-from app.board import board_facts, require_supported
+from app.board import board_facts, board_name, dla_cores, require_supported
 from app.convert.attempts import Attempts
 from app.convert.build import BuildOptions, Built, build_engine
 from app.convert.calibrate import calibrate_on
+from app.convert.dla import require_dla
 from app.convert.export import ExportOptions, export_onnx, exporter_versions
 from app.convert.layers import layers_by_precision
+from app.convert.library import try_library
 from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
 from app.convert.precision import require_ranges
@@ -31,7 +33,7 @@ from app.engines.identity import Identity, platform_of
 from app.engines.locks import Holder
 from app.engines.manifest import BuildRecord, WeightsFacts
 from app.engines.store import EngineStore, Found, Miss
-from app.errors import StoreError, WeightsMismatch
+from app.errors import BackendUnavailable, StoreError, WeightsMismatch
 from app.progress import Reporter
 from app.runtime.choose import backend_versions, choose_backend
 from app.status import status_path
@@ -68,9 +70,7 @@ def convert(options: ConvertOptions, reporter: Reporter) -> Conversion:
 
 
 def _convert(options: ConvertOptions, reporter: StatusReporter) -> Conversion:
-    job = _Job.prepare(options, reporter)
-    job.store.sweep()
-    found = _look(job, reporter)
+    job, found = _prepared(options, reporter)
     if found is not None:
         job.store.link(found, job.alias)
         return Conversion(job.weights, found, job.alias)
@@ -82,6 +82,27 @@ def _convert(options: ConvertOptions, reporter: StatusReporter) -> Conversion:
             job.store.link(found, job.alias)
             return Conversion(job.weights, found, job.alias)
         return Conversion(job.weights, _build(job, reporter), job.alias, built=True)
+
+
+def _prepared(options: ConvertOptions, reporter: Reporter) -> tuple["_Job", Engine | None]:
+    """The job and, where it is there, its engine. TensorRT is loaded only where something must be built."""
+    unusable: dict[Backend, str] = {}
+    while True:
+        job = _Job.prepare(options, reporter, unusable)
+        job.store.sweep()
+        found = _look(job, reporter)
+        if found is not None:
+            return job, found
+        backend = job.identity.backend
+        try:
+            version = job.versions.get(backend.value, "")
+            try_library(backend, version, reporter, precision=options.precision, dla_core=options.dla_core)
+        except BackendUnavailable as error:
+            if options.backend is not None:
+                raise
+            unusable[backend] = error.message
+        else:
+            return job, None
 
 
 def _wait(holder: Holder, shown: ExitStack, reporter: StatusReporter) -> None:
@@ -105,12 +126,14 @@ class _Job:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def prepare(cls, options: ConvertOptions, reporter: Reporter) -> "_Job":
+    def prepare(cls, options: ConvertOptions, reporter: Reporter, unusable: Mapping[Backend, str]) -> "_Job":
         device = read_device()
         if options.backend is not Backend.ONNXRUNTIME:  # which needs nothing of JetPack
             require_supported(device)
-        backend, why = choose_backend(options.backend)
+        backend, why = choose_backend(options.backend, loading=False, unusable=unusable)
         reporter.note(why)
+        if options.dla_core is not None:
+            require_dla(options.dla_core, options.precision, backend, board_name(device), dla_cores(device))
         weights = resolve_weights(options.weights, reporter)
         versions = backend_versions(backend)
         digest = "none"
@@ -183,7 +206,8 @@ def _build_and_verify(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> 
         with job.timed("build"):
             return build_engine(onnx, _build_options(job, precision, ranges), folder, reporter)
 
-    attempts = Attempts(job.options.precision, job.options.fall_back)
+    highest = Precision.FP32 if job.options.dla_core is None else Precision.FP16
+    attempts = Attempts(job.options.precision, job.options.fall_back, highest)
     return attempts.run(build, lambda built: _verify(job, built, onnx, work, reporter), work, reporter)
 
 
@@ -230,6 +254,7 @@ def _build_options(job: _Job, precision: Precision, ranges: dict[str, float] | N
         job.store.root,
         job.device_slug,
         ranges,
+        options.dla_core,
     )
 
 

@@ -126,6 +126,11 @@ def has_strong_types(trt: Any) -> bool:
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
+def is_told_by_flags(trt: Any) -> bool:
+    """Whether it can be told the precision by flags, though it may have strongly typed networks as well."""
+    return hasattr(trt.BuilderFlag, "FP16")
+
+
 def fp32_layers(source: Path) -> frozenset[str]:
     """The names of the nodes that an FP16 engine computes in FP32, for `set_weak_types`."""
     from app.convert.half_graph import to_half

@@ -34,4 +34,6 @@ def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calib
         recipe["workspace"] = "auto" if options.workspace_gb is None else f"{options.workspace_gb:g} GB"
         if options.optimization_level is not None:
             recipe["optimization_level"] = str(options.optimization_level)
+        if options.dla_core is not None:
+            recipe["dla_core"] = str(options.dla_core)
     return recipe

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.convert.effort import Effort
-from app.convert.precision import has_strong_types
+from app.convert.precision import has_strong_types, is_told_by_flags
 from app.errors import BackendUnavailable
 from app.runtime import tensorrt_compat as compat
 from app.types import Backend, Precision
@@ -17,9 +17,17 @@ class Trtexec:
     differences: tuple[str, ...]
 
 
-def trtexec(onnx: Path, alias: Path, precision: Precision, effort: Effort, *, weakly_typed: bool = False) -> Trtexec:
+def trtexec(
+    onnx: Path,
+    alias: Path,
+    precision: Precision,
+    effort: Effort,
+    *,
+    weakly_typed: bool = False,
+    dla_core: int | None = None,
+) -> Trtexec:
     """
-    `onnx` is the kept FP32 graph; `weakly_typed` is for TensorRT 8, which is told the precision by flags.
+    `onnx` is the kept FP32 graph; `weakly_typed` is for a TensorRT that is told the precision by flags.
 
     Shapes are static, so none are given; TF32 is off, as in jetsmith's own builds.
     """
@@ -33,6 +41,8 @@ def trtexec(onnx: Path, alias: Path, precision: Precision, effort: Effort, *, we
         *(["--fp16"] if weakly_typed and precision is not Precision.FP32 else []),
         *(["--int8"] if weakly_typed and precision is Precision.INT8 else []),
     ]
+    if dla_core is not None:
+        words += [f"--useDLACore={dla_core}", "--allowGPUFallback"]
     if effort.workspace_bytes is not None:
         words.append(f"--memPoolSize=workspace:{effort.workspace_bytes // 2**20}M")
     if effort.level is not None:
@@ -40,12 +50,13 @@ def trtexec(onnx: Path, alias: Path, precision: Precision, effort: Effort, *, we
     return Trtexec(shlex.join(words), tuple(_differences(source, precision, weakly_typed=weakly_typed)))
 
 
-def is_weakly_typed() -> bool:
+def is_weakly_typed(*, dla: bool = False) -> bool:
     """Whether this machine's TensorRT is told the precision by flags; where there is none, a newer one is meant."""
     try:
-        return not has_strong_types(compat.load(Backend.TENSORRT))
+        trt = compat.load(Backend.TENSORRT)
     except BackendUnavailable:
         return False
+    return not has_strong_types(trt) or (dla and is_told_by_flags(trt))
 
 
 def kept_graph(onnx: Path, precision: Precision) -> Path:

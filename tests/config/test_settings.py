@@ -291,6 +291,7 @@ def test_every_path_becomes_absolute(write: Write) -> None:
             {"tensorrt_engine_settings__builder_optimization_level": 5}, "builder_optimization_level", 5, id="level"
         ),
         pytest.param({"tensorrt_engine_settings__workspace_size": "auto"}, "workspace_size", "auto", id="auto"),
+        pytest.param({"tensorrt_engine_settings__dla_core": 0}, "dla_core", 0, id="dla"),
     ],
 )
 def test_engine_values(keys: dict[str, Any], key: str, value: object, write: Write) -> None:
@@ -337,6 +338,8 @@ WRONG = [
     pytest.param("tensorrt_engine_settings__builder_optimization_level", True, "from 0 to 5", id="level-bool"),
     pytest.param("tensorrt_engine_settings__builder_optimization_level", 2.5, "from 0 to 5", id="level-part"),
     pytest.param("tensorrt_engine_settings__workspace_size", True, "GB above 0", id="workspace-bool"),
+    pytest.param("tensorrt_engine_settings__dla_core", True, "from 0 to 15, or null", id="dla-bool"),
+    pytest.param("tensorrt_engine_settings__dla_core", 16, "from 0 to 15, or null", id="dla-16"),
     pytest.param("tensorrt_engine_settings__workspace_size", "much", '"auto"', id="workspace-word"),
     pytest.param("input_size", 640, "[height, width]", id="size-one-number"),
     pytest.param("input_size", [640], "[height, width]", id="size-one"),
@@ -526,7 +529,7 @@ def test_the_reference_has_every_setting_with_its_variable() -> None:
     row = rows["vision.yolo.tensorrt_engine_settings.batch_size"]
     assert row.environment == "JETSMITH_VISION__YOLO__TENSORRT_ENGINE_SETTINGS__BATCH_SIZE"
     assert (row.default, row.allowed) == ("1", "a whole number from 1 to 1024")
-    assert len(rows) == len(_leaves(Settings().model_dump())) == 20
+    assert len(rows) == len(_leaves(Settings().model_dump())) == 21
     for row in rows.values():
         assert row.default
         assert row.meaning.endswith(".")

@@ -105,7 +105,7 @@ def _options(tmp_path: Path, backend: Backend, pictures: str | None) -> ConvertO
 def test_without_pictures_it_is_refused_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "choose_backend", lambda _: (Backend.TENSORRT_RTX, "chosen"))
+    monkeypatch.setattr(pipeline, "choose_backend", lambda _, **__: (Backend.TENSORRT_RTX, "chosen"))
     monkeypatch.setattr(pipeline, "backend_versions", lambda _: {"tensorrt_rtx": "1.7"})
     with pytest.raises(PrecisionFailed, match="calibration") as caught:
         pipeline.convert(_options(tmp_path, Backend.TENSORRT_RTX, None), SilentReporter())
