@@ -17,6 +17,8 @@ from app.infer.tracking import Tracked
 from app.types import Detections, Result, Task
 from tests.infer.doubles import failure, film, frame, result, result_of
 
+pytest.importorskip("trackers", reason="the extra track is not installed")
+
 
 class Kept:
     """Keeps what it is given."""
