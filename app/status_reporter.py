@@ -181,33 +181,39 @@ class _WatchedPhase:
 
 
 class _Pen:
-    """The right to write one status file. Its lock file is left behind: it is empty, and means nothing by itself."""
+    """The right to write one status file. A lock file that a killed process leaves is free, and serves the next."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock_path = path.with_name(f".{path.stem}.lock")
         self._lock: int | None = None
 
     def take(self) -> bool:
-        """Whether this process has it. Raises OSError where no lock can be had at all."""
-        if self._lock is not None:
-            return True
-        _make_folder(self.path.parent)
-        lock = os.open(self.path.with_name(f".{self.path.stem}.lock"), os.O_RDONLY | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return False
-        except OSError:
-            os.close(lock)
-            raise
-        self._lock = lock
-        return True
+        """Whether this process has it now. Raises OSError where no lock can be had at all."""
+        if self._lock is None:
+            _make_folder(self.path.parent)
+            lock = os.open(self._lock_path, os.O_RDONLY | os.O_CREAT, 0o644)
+            try:
+                if _locked(lock) and self._is_at_its_place(lock):
+                    self._lock = lock
+            finally:
+                if self._lock is None:
+                    os.close(lock)
+        return self._lock is not None
 
     def put_down(self) -> None:
         if self._lock is not None:
+            with suppress(OSError):  # in a folder of another user it is theirs to remove
+                self._lock_path.unlink()
             os.close(self._lock)
             self._lock = None
+
+    def _is_at_its_place(self, lock: int) -> bool:
+        """Else its last holder has removed the file that we opened."""
+        try:
+            return os.path.samestat(os.fstat(lock), self._lock_path.stat())
+        except FileNotFoundError:
+            return False
 
     def write(self, text: str) -> None:
         """Not synced: after a power cut there is no process to watch, and a card should not wear for it."""
@@ -222,6 +228,14 @@ class _Pen:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

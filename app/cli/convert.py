@@ -10,6 +10,7 @@ from typing import Any
 from app.catalog import bundled_weights, parse_model_name
 from app.cli.reporters import make_reporter
 from app.cli.settings import SOURCE, TENSORRT, YOLO, load, own_file, store_root, wanted_backend
+from app.cli.settings_told import settings_told
 from app.cli.show import engine_lines, shown
 from app.convert.effort import Effort, workspace_bytes
 from app.convert.options import ConvertOptions
@@ -24,17 +25,20 @@ from config.settings import PROJECT_ROOT, Settings
 def convert_command(args: argparse.Namespace) -> int:
     if args.verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
-    options = _options(_settings(args), args)
+    reporter = make_reporter(verbose=args.verbose)
+    with settings_told(args.config, reporter):
+        options = _options(_settings(args), args)
     if args.print_trtexec:
         return _print_trtexec(options)
     started = time.monotonic()
-    conversion = convert(options, make_reporter(verbose=args.verbose))
+    conversion = convert(options, reporter)
     if conversion.engine is None or conversion.alias is None:
         print(f"weights: {shown(conversion.weights.path)} ({conversion.weights.origin})")
         return 0
     took = time.monotonic() - started
     state = f"built in {took:.1f} s" if conversion.built else f"up to date, nothing to build ({took:.1f} s)"
     print("\n".join(engine_lines(conversion.engine, conversion.alias, state)))
+    print("ready:    the engine was built" if conversion.built else "ready:    the engine was there already")
     return 0
 
 

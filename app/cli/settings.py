@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from app.engines.engine import split_name
 from app.types import Backend
 from config.settings import Settings, load_settings
 
@@ -25,6 +26,11 @@ def own_file(path: str) -> str:
 
 def store_root(settings: Settings) -> Path:
     return settings.models_dir / "engines"
+
+
+def configured_job(settings: Settings) -> str:
+    """The conversion that these settings ask for, by the name of its status."""
+    return split_name(Path(settings.vision.yolo.model_path).name)[0]
 
 
 def wanted_backend(settings: Settings) -> Backend | None:

@@ -5,7 +5,7 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
-from app.cli.settings import load
+from app.cli.settings import configured_job, load
 from app.engines.engine import split_name
 from app.errors import EngineNotFound
 from app.status import FOLDER, State, Status, read_status, status_path
@@ -14,8 +14,11 @@ from app.text import printable
 
 def status_command(args: argparse.Namespace) -> int:
     """Returns 0 if all that was asked for is ready or being built, 1 if any failed, hangs or cannot be read."""
-    models = load(args, {}).models_dir
-    paths = [status_path(models, _job(name)) for name in args.jobs] or sorted((models / FOLDER).glob("[!.]*.json"))
+    settings = load(args, {})
+    models, jobs = settings.models_dir, [*map(_job, args.jobs)]
+    if args.health and not jobs:
+        jobs = [configured_job(settings)]
+    paths = [status_path(models, job) for job in jobs] or sorted((models / FOLDER).glob("[!.]*.json"))
     now = datetime.now(timezone.utc)
     if not paths and not args.json:
         print(f"No conversion has run yet in {models}. Start one: jetsmith convert")
@@ -48,6 +51,8 @@ def _line(status: Status, now: datetime) -> str:
             f"{status.job}: hung: no sign of life since {_local(status.heartbeat)}, at «{status.phase}» "
             f"(process {status.pid}); it was killed or has lost power, start it again: jetsmith convert"
         )
+    if status.state is State.WAITING:
+        return f"{status.job}: {status.message}"
     percent = "" if status.percent is None else f" {status.percent:.0f} %"
     return f"{status.job}: building,{percent} {status.phase}, for {_for(status.started, now)}"
 

@@ -37,6 +37,8 @@ def _leave(models: Path, job: str, **changes: object) -> None:
         pytest.param({"state": State.READY}, 0, "a: ready since", id="ready"),
         pytest.param({"state": State.FAILED, "message": "no room", "hint": "make some"}, 1, "make some", id="failed"),
         pytest.param({"silent_s": 60}, 1, "no sign of life", id="hung"),
+        pytest.param({"state": State.WAITING, "message": "waiting for b"}, 0, "a: waiting for b", id="waiting"),
+        pytest.param({"state": State.WAITING, "silent_s": 60}, 1, "no sign of life", id="hung-while-waiting"),
     ],
 )
 def test_one_line_a_job_and_an_exit_code(
@@ -71,3 +73,16 @@ def test_nothing_yet_is_no_failure_but_a_job_that_was_never_begun_is(
     assert capsys.readouterr().out == ""
     assert main(["status", "yolo11n"]) == 1
     assert "no status" in capsys.readouterr().err
+
+
+def test_a_health_check_looks_at_the_configured_job_alone(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JETSMITH_VISION__YOLO__MODEL_SOURCE__BASE_MODEL", "demo-seg")
+    _leave(models, "other", state=State.FAILED, message="no room")
+    assert main(["status", "--health"]) == 1, "not a word yet: Docker counts that only after the start period"
+    _leave(models, "demo-seg")
+    assert main(["status", "--health"]) == 0
+    assert capsys.readouterr().out.startswith("demo-seg: building, 42 %")
+    _leave(models, "demo-seg", silent_s=60)
+    assert main(["status", "--health"]) == 1
