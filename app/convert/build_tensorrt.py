@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.convert.child import Channel
 from app.convert.dla import layers_on_dla, require_cores, use_core
@@ -28,6 +28,9 @@ from app.runtime import tensorrt_compat as compat
 from app.runtime.dla import HEADER_KEY
 from app.types import Backend, Precision
 
+if TYPE_CHECKING:
+    import tensorrt as stubs
+
 _ERRORS_SHOWN = 8
 
 
@@ -47,7 +50,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Serialized:
-    plan: Any  # TensorRT's own buffer (IHostMemory)
+    plan: "stubs.IHostMemory"
     facts: dict[str, Any]  # for the manifest
 
 
@@ -101,11 +104,12 @@ def build(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     }
 
 
-def _write(engine: Path, header: bytes, serialized: Any) -> None:
+def _write(engine: Path, header: bytes, serialized: "stubs.IHostMemory") -> None:
     try:
         with engine.open("wb") as file:
             file.write(header)
-            file.write(memoryview(serialized))
+            buffer: Any = serialized  # the stubs do not tell that it is one
+            file.write(memoryview(buffer))
     except OSError as error:
         raise BuildFailed(
             f"The engine cannot be written to {engine}: {error.strerror}",
@@ -135,14 +139,14 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Serialized:
     """Parse and build."""
     compat.MESSAGES.take_errors()
     logger = compat.logger(trt)
-    builder = trt.Builder(logger)
+    builder: stubs.Builder = trt.Builder(logger)
     if plan.dla_core is not None:
         require_cores(trt, builder, plan.dla_core, plan.precision)
     strong = _is_strongly_typed(trt, plan)
     write = typed_graph if strong else weakly_typed_graph
     graph = write(plan.source, plan.precision, plan.typed, plan.ranges)
     network = builder.create_network(_network_flags(trt, strong=strong))
-    parser = trt.OnnxParser(network, logger)
+    parser: stubs.OnnxParser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
         raise _parse_failure(parser, graph)
     config = _config(trt, builder, plan)
@@ -154,7 +158,7 @@ def serialize(trt: Any, plan: Plan, channel: Channel) -> Serialized:
     if monitor is not None and hasattr(config, "progress_monitor"):
         config.progress_monitor = monitor
     state = None if plan.timings is None else attach(config, plan.timings, channel)
-    serialized = builder.build_serialized_network(network, config)
+    serialized: stubs.IHostMemory | None = builder.build_serialized_network(network, config)
     if serialized is None:
         raise _build_failure(trt, plan)
     if plan.timings is not None:
@@ -167,7 +171,9 @@ def _is_strongly_typed(trt: Any, plan: Plan) -> bool:
     return has_strong_types(trt) and (plan.dla_core is None or not is_told_by_flags(trt))
 
 
-def _on_dla(trt: Any, network: Any, config: Any, plan: Plan, channel: Channel) -> dict[str, Any]:
+def _on_dla(
+    trt: Any, network: "stubs.INetworkDefinition", config: "stubs.IBuilderConfig", plan: Plan, channel: Channel
+) -> dict[str, Any]:
     if plan.dla_core is None:
         return {}
     use_core(trt, config, plan.dla_core)
@@ -187,7 +193,7 @@ def _network_flags(trt: Any, *, strong: bool) -> int:
     return 1 << int(creation.EXPLICIT_BATCH) if hasattr(creation, "EXPLICIT_BATCH") else 0
 
 
-def _config(trt: Any, builder: Any, plan: Plan) -> Any:
+def _config(trt: Any, builder: "stubs.Builder", plan: Plan) -> "stubs.IBuilderConfig":
     config = builder.create_builder_config()
     # TF32 keeps ten bits of a mantissa, no more than FP16. Who asks for FP32 asks for its accuracy, and the FP32
     # tail of an FP16 engine holds no work that TF32 would speed up; so it is off, though TensorRT has it on.
@@ -207,7 +213,7 @@ def _config(trt: Any, builder: Any, plan: Plan) -> Any:
     return config
 
 
-def _parse_failure(parser: Any, graph: Path) -> BuildFailed:
+def _parse_failure(parser: "stubs.OnnxParser", graph: Path) -> BuildFailed:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     lines = [_parser_error(error, graph) for error in errors] or compat.MESSAGES.take_errors()
     return BuildFailed(
@@ -216,16 +222,17 @@ def _parse_failure(parser: Any, graph: Path) -> BuildFailed:
     )
 
 
-def _parser_error(parser_error: Any, graph: Path) -> str:
+def _parser_error(parser_error: "stubs.ParserError", graph: Path) -> str:
     name, operator = _node(parser_error, graph)
     where = f"node {name or parser_error.node()!r}" + (f" ({operator})" if operator else "")
     reason = parser_error.desc().strip()
     if reason in ("", "false"):  # a bare assertion of the parser; its code says more
-        reason = parser_error.code().name.replace("_", " ").lower()
+        code: Any = parser_error.code()  # an enum; the stubs take the name of its members for a method
+        reason = code.name.replace("_", " ").lower()
     return f"{where}: {reason} [{Path(parser_error.file()).name}:{parser_error.line()}]"
 
 
-def _node(parser_error: Any, graph: Path) -> tuple[str, str]:
+def _node(parser_error: "stubs.ParserError", graph: Path) -> tuple[str, str]:
     """The node's name and operator: from the parser where it tells them, else from the graph."""
     if hasattr(parser_error, "node_name") and hasattr(parser_error, "node_operator"):
         return str(parser_error.node_name()), str(parser_error.node_operator())

@@ -6,12 +6,15 @@ nothing else, so whatever is wrong with it is a warning and a build without it.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.convert.child import Channel
 from app.engines.cache import Cached
 from app.errors import StoreError
 from app.runtime import tensorrt_compat as compat
+
+if TYPE_CHECKING:
+    import tensorrt as stubs
 
 COLD, WARM, DROPPED = "cold", "warm", "dropped"
 
@@ -24,7 +27,7 @@ def cached_timings(job: dict[str, Any], trt: Any) -> Cached | None:
     return Cached(Path(job["store"]), job["device_slug"], f"{trt.__name__}-{trt.__version__}.timing")
 
 
-def attach(config: Any, cached: Cached, channel: Channel) -> str:
+def attach(config: "stubs.IBuilderConfig", cached: Cached, channel: Channel) -> str:
     """Give the builder what was measured before; returns whether that was anything."""
     known = _read(cached, channel)
     if known is not None:
@@ -35,7 +38,7 @@ def attach(config: Any, cached: Cached, channel: Channel) -> str:
     return COLD if known is None else DROPPED
 
 
-def keep(config: Any, cached: Cached, replaced: bool, channel: Channel) -> None:
+def keep(config: "stubs.IBuilderConfig", cached: Cached, replaced: bool, channel: Channel) -> None:
     """Add what was measured now to what others have kept meanwhile, or replace that where it did not fit."""
     cache = config.get_timing_cache()
     if cache is None:
@@ -61,7 +64,7 @@ def _read(cached: Cached, channel: Channel) -> bytes | None:
         return None
 
 
-def _set(config: Any, content: bytes) -> bool:
+def _set(config: "stubs.IBuilderConfig", content: bytes) -> bool:
     """A cache that does not fit is refused, or replaced by an empty one with an error in the log."""
     cache = config.create_timing_cache(content)
     accepted = cache is not None and config.set_timing_cache(cache, ignore_mismatch=False)

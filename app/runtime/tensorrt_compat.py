@@ -10,12 +10,15 @@ import logging
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.device import Gpu, probe_gpu
 from app.errors import BackendUnavailable
 from app.runtime.package_version import version_in_source
 from app.types import Backend
+
+if TYPE_CHECKING:
+    import tensorrt as stubs
 
 _LOG = logging.getLogger(__name__)
 _INSTALL = {
@@ -135,11 +138,11 @@ class Messages:
 
 
 MESSAGES = Messages()
-_loggers: dict[str, Any] = {}
+_loggers: "dict[str, stubs.ILogger]" = {}
 _loggers_lock = threading.Lock()
 
 
-def logger(trt: Any) -> Any:
+def logger(trt: Any) -> "stubs.ILogger":
     """The process's one logger: TensorRT keeps the first it is given, and what another hears is lost."""
     with _loggers_lock:
         if trt.__name__ not in _loggers:
@@ -147,7 +150,7 @@ def logger(trt: Any) -> Any:
         return _loggers[trt.__name__]
 
 
-def _new_logger(trt: Any) -> Any:
+def _new_logger(trt: Any) -> "stubs.ILogger":
     severity = trt.ILogger.Severity
     errors = (severity.ERROR, severity.INTERNAL_ERROR)
 
@@ -161,7 +164,7 @@ def _new_logger(trt: Any) -> Any:
     return Logger()
 
 
-def progress_monitor(trt: Any, report: Callable[[float], None]) -> Any | None:
+def progress_monitor(trt: Any, report: Callable[[float], None]) -> "stubs.IProgressMonitor | None":
     """A monitor that reports the fraction of a build that is done, never less than before; None before 10."""
     if not hasattr(trt, "IProgressMonitor"):
         return None

@@ -83,7 +83,8 @@ def cached(tmp_path: Path) -> Cached:
 
 def _build(cached: Cached, *timings: str, device: str = "sm87") -> tuple[str, set[str], list[str]]:
     """The state, what was known before, and the warnings."""
-    config, listener = Config(device), Listener()
+    config: Any = Config(device)
+    listener = Listener()
     state = attach(config, cached, listener)
     assert config.cache is not None
     known = set(config.cache.timings)
@@ -99,6 +100,8 @@ def test_the_second_build_is_warm_and_knows_what_the_first_measured(cached: Cach
 
 
 def test_two_builds_at_once_both_keep_what_they_measured(cached: Cached) -> None:
+    one: Any
+    other: Any
     one, other = Config(), Config()
     for config in (one, other):
         attach(config, cached, Listener())

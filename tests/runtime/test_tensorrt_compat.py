@@ -2,6 +2,7 @@ import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -105,7 +106,7 @@ def test_a_failed_import_says_what_to_do(
 
 
 def test_the_logger_collects_errors_once_and_forgets_them_when_told(tensorrt: None) -> None:
-    ours = compat.logger(compat.load(Backend.TENSORRT))
+    ours: Any = compat.logger(compat.load(Backend.TENSORRT))
     compat.MESSAGES.take_errors()
     for severity in Severity:
         ours.log(severity, f"{severity.name.lower()} text ")
