@@ -12,7 +12,8 @@ from typing import Any
 from app.catalog import ModelName, bundled_weights, parse_model_name
 from app.errors import UnknownModel
 from app.weights_file import trained_size
-from config.schema import MAX_SIDE, PROJECT_ROOT, STRIDE
+from config._fields import PROJECT_ROOT
+from config.schema import MAX_SIDE, STRIDE
 
 MODELS_DIR = "models_dir"
 ENGINE = "vision.yolo.model_path"

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from app.catalog import parse_model_name
 from app.errors import UnknownModel
 from app.types import Backend, Head, Precision
+from config._fields import Section
+from config._fields import absolute as _absolute
+from config._fields import setting as _setting
+from config._infer import Infer
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
 ENGINE_ENDINGS = tuple(backend.suffix for backend in Backend)
 STRIDE = 32
 MAX_SIDE = 8192
@@ -22,27 +25,8 @@ MAX_DLA_CORE = 15  # boards have two
 _Case = TypeVar("_Case")
 
 
-def _setting(default: Any, meaning: str, allowed: str, shown: str | None = None, **limits: Any) -> Any:
-    """`shown` describes a default that depends on other settings."""
-    extra: dict[str, Any] = {"allowed": allowed, **({} if shown is None else {"shown": shown})}
-    return Field(default, description=meaning, json_schema_extra=extra, **limits)
-
-
 def _any_case(change: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(lambda value: change(value.strip()) if isinstance(value, str) else value)
-
-
-def _absolute(value: Any) -> Path:
-    """Relative paths start at the project root, `~` is the home directory."""
-    if not isinstance(value, str | Path):
-        raise ValueError
-    text = str(value)
-    if not text.strip() or not text.isprintable():
-        raise ValueError("a path is not empty, and holds no control characters")
-    try:
-        return PROJECT_ROOT / Path(text).expanduser()
-    except RuntimeError as error:  # `~name` of a user whom this machine does not know
-        raise ValueError(str(error)) from error
 
 
 def _file(*endings: str) -> Callable[[Any], Path]:
@@ -122,10 +106,6 @@ _EnginePath = Annotated[str, BeforeValidator(lambda value: str(_file(*ENGINE_END
 _WeightsPath = Annotated[Path, BeforeValidator(_file(".pt"))]
 _FRACTION = Annotated[float, BeforeValidator(_fraction)]
 _A_FRACTION = "a number from 0 to 1"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
 
 
 class TensorRTEngineSettings(Section):
@@ -248,3 +228,4 @@ class Settings(Section):
         "models", "Folder of weights, engines and the engine store.", "the path of a folder"
     )
     vision: Vision = Vision()
+    infer: Infer = Infer()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from app.errors import SettingsError
 from app.text import masked_value
 from config import _model
+from config._fields import PROJECT_ROOT
 from config._reference import (
     ENV_PREFIX,
     Setting,
@@ -31,7 +32,7 @@ from config._reference import (
     settings_reference,
     variable,
 )
-from config.schema import PROJECT_ROOT, Settings
+from config.schema import Settings
 
 __all__ = ["PROJECT_ROOT", "Setting", "Settings", "get_settings", "load_settings", "settings_reference"]
 
