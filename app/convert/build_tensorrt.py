@@ -202,7 +202,7 @@ def _config(trt: Any, builder: "stubs.Builder", plan: Plan) -> "stubs.IBuilderCo
     effort = plan.effort
     if effort.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, effort.workspace_bytes)
-    if effort.level is not None and hasattr(config, "builder_optimization_level"):
+    if effort.level is not None:
         config.builder_optimization_level = effort.level
     if effort.max_tactics is not None and hasattr(config, "max_num_tactics"):
         config.max_num_tactics = effort.max_tactics
