@@ -345,6 +345,26 @@ def test_the_onnx_is_kept_and_its_loss_does_not_cost_the_engine(empty: Jetsmith,
     assert sorted(path.name for path in tmp_path.glob("*best*") if path.name != "best.onnx") == ["best.pt"]
 
 
+def test_by_which_name_the_weights_were_given_makes_no_other_engine(jetsmith: Jetsmith, tmp_path: Path) -> None:
+    shutil.copy(PROJECT_ROOT / "models" / "demo" / "demo-detect.pt", tmp_path / "mine.pt")
+    done = jetsmith("convert", "--model", tmp_path / "mine.pt", "--imgsz", "64", "64")
+    assert "up to date" in done.stdout
+    (engine,) = jetsmith.engines()
+    assert {(jetsmith.models / name).resolve() for name in (ALIAS, "mine.ort.onnx")} == {engine}
+    wrong = tmp_path / "wrong.yaml"
+    weights = json.dumps(str(tmp_path / "mine.pt"))
+    source = f"{{base_model: yolo11n-pose, pt_model_path: {weights}}}"
+    wrong.write_text(f"vision: {{yolo: {{input_size: [64, 64], model_source: {source}}}}}")
+    assert "is a pose model" in jetsmith("convert", "--config", wrong, code=1).stderr
+
+
+def test_the_onnx_of_a_demo_model_is_kept_in_the_models_folder(empty: Jetsmith) -> None:
+    before = sorted((PROJECT_ROOT / "models" / "demo").iterdir())
+    empty("convert", *MODEL, "--keep-onnx")
+    assert (empty.models / "demo-detect.onnx").stat().st_size > 100_000
+    assert sorted((PROJECT_ROOT / "models" / "demo").iterdir()) == before
+
+
 def test_two_models_of_ones_own_are_not_compared(empty: Jetsmith, tmp_path: Path) -> None:
     for name in ("detect", "seg"):
         shutil.copy(PROJECT_ROOT / "models" / "demo" / f"demo-{name}.pt", tmp_path / f"{name}.pt")

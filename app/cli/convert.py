@@ -13,6 +13,7 @@ from app.cli.settings import SOURCE, TENSORRT, YOLO, load, own_file, store_root,
 from app.cli.settings_told import settings_told
 from app.cli.show import engine_lines, shown
 from app.convert.effort import Effort, workspace_bytes
+from app.convert.keep import onnx_beside
 from app.convert.options import ConvertOptions
 from app.convert.pipeline import convert
 from app.convert.trtexec import is_weakly_typed, trtexec
@@ -43,10 +44,8 @@ def convert_command(args: argparse.Namespace) -> int:
 
 
 def _print_trtexec(options: ConvertOptions) -> int:
-    weights = options.weights
-    path = weights.bundled if weights.bundled is not None and not weights.path.exists() else weights.path
     line = trtexec(
-        path.with_suffix(".onnx"),
+        onnx_beside(options),
         options.alias,
         options.precision,
         Effort(workspace_bytes(options.workspace_gb, read_device()), options.optimization_level),

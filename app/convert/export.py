@@ -11,6 +11,7 @@ from app.catalog import ModelName
 from app.convert.checkpoint import require_checkpoint
 from app.convert.child import run_child
 from app.convert.partial import disk_errors_as_ours
+from app.convert.traits import Traits
 from app.errors import BackendUnavailable, ExportFailed
 from app.progress import Reporter
 from app.types import Head
@@ -53,16 +54,29 @@ def _version(names: tuple[str, ...]) -> str:
     return _NOT_INSTALLED
 
 
+@dataclass(frozen=True)
+class Exported:
+    onnx: Path
+    traits: Traits  # what the checkpoint turned out to be
+
+
 def export_onnx(
     weights: Path, options: ExportOptions, work: Path, reporter: Reporter, *, timeout_s: float = _TIMEOUT_S
 ) -> Path:
+    """As `export`, for the graph alone."""
+    return export(weights, options, work, reporter, timeout_s=timeout_s).onnx
+
+
+def export(
+    weights: Path, options: ExportOptions, work: Path, reporter: Reporter, *, timeout_s: float = _TIMEOUT_S
+) -> Exported:
     """
     Export `weights` to an FP32 ONNX file of fixed shapes inside `work`; nothing else is written anywhere.
 
     Raises:
         BackendUnavailable: a library that exporting needs is not installed.
-        WeightsError: the file is no Ultralytics checkpoint (UnsafeWeights: it holds code that a safe load
-            refuses; WeightsMismatch: it is another model than `options.expected`).
+        WeightsError: the file is no Ultralytics checkpoint, or of no model that can be converted (UnsafeWeights: it
+            holds code that a safe load refuses; WeightsMismatch: it is another model than `options.expected`).
         ExportFailed: the options do not fit the model, or the export crashed, was killed or took too long.
     """
     _require_libraries()
@@ -80,7 +94,9 @@ def export_onnx(
             timeout_s=timeout_s,
             error=ExportFailed,
         )
-    return work / str(result["onnx"])
+    traits = Traits.of_facts(result["traits"])
+    assert traits is not None  # noqa: S101 (our own child wrote them)
+    return Exported(work / str(result["onnx"]), traits)
 
 
 def _require_libraries() -> None:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.catalog import contradiction, parse_model_name
+from app.catalog import parse_model_name
 from app.convert.child import Channel, child_main
 from app.convert.confinement import forbid_network_and_programs
 from app.convert.loading import Checkpoint, load
-from app.errors import ExportFailed, ModelError, WeightsMismatch
+from app.convert.traits import require_colour, require_expected, require_names
+from app.errors import ExportFailed, ModelError
 from app.metadata import ModelMetadata
 from app.types import Head
 
@@ -27,25 +28,22 @@ def _export(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     forbid_network_and_programs()
     checkpoint = load(Path(job["weights"]), job["shown"], trust=job["trust"])
     channel.progress(1 / _STEPS)
-    _require_expected(checkpoint, job)
+    _require_convertible(checkpoint, job)
     _require_fitting_options(checkpoint, job)
     with _warnings_to(channel), _errors_as_ours(job):
         onnx_file = _run_exporter(checkpoint, job)
         channel.progress(3 / _STEPS)
         _finish(onnx_file, job)
     channel.progress(1.0)
-    return {"onnx": onnx_file.name}
+    return {"onnx": onnx_file.name, "traits": checkpoint.traits.facts()}
 
 
-def _require_expected(checkpoint: Checkpoint, job: Mapping[str, Any]) -> None:
-    if job["expected"] is None:
-        return
-    problem = contradiction(parse_model_name(job["expected"]), checkpoint.task, checkpoint.family)
-    if problem is not None:
-        raise WeightsMismatch(
-            f"{job['shown']} is not what base_model says: {problem}",
-            hint="Set base_model to what the file is, or pt_model_path to another file.",
-        )
+def _require_convertible(checkpoint: Checkpoint, job: Mapping[str, Any]) -> None:
+    """Before minutes of work, all that the checkpoint itself can tell."""
+    name = None if job["expected"] is None else parse_model_name(job["expected"])
+    require_expected(name, checkpoint.traits, job["shown"])
+    require_colour(checkpoint.channels, job["shown"])
+    require_names(len(checkpoint.model.names), checkpoint.classes, job["shown"])
 
 
 def _require_fitting_options(checkpoint: Checkpoint, job: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.convert.traits import Traits
 from app.errors import UnsafeWeights, WeightsError
 from app.types import Task
 
@@ -57,6 +58,19 @@ class Checkpoint:
     def has_one_to_many(self) -> bool:
         """A fused checkpoint may have lost it."""
         return getattr(self.head, "cv2", None) is not None
+
+    @property
+    def classes(self) -> int:
+        return int(self.head.nc if self.is_detector else self.head.linear.out_features)
+
+    @property
+    def channels(self) -> int:
+        """Of the pictures: what the first convolution reads."""
+        return int(next(weights.shape[1] for weights in self.model.parameters() if weights.ndim == 4))
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(self.task, self.family, sum(weights.numel() for weights in self.model.parameters()))
 
 
 def load(path: Path, shown: str, *, trust: bool) -> Checkpoint:

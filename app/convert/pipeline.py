@@ -1,7 +1,6 @@
 """Weights to a published engine: each step in its own module, their order here."""
 
 import platform as python_platform
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,24 +15,25 @@ from app.convert.attempts import Attempts
 from app.convert.build import BuildOptions, Built, build_engine
 from app.convert.calibrate import calibrate_on
 from app.convert.dla import require_dla
-from app.convert.export import ExportOptions, export_onnx, exporter_versions
+from app.convert.export import Exported, ExportOptions, export, exporter_versions
+from app.convert.keep import keep_graphs, onnx_beside
 from app.convert.layers import layers_by_precision
 from app.convert.library import try_library
 from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
 from app.convert.precision import require_ranges
 from app.convert.recipe import recipe_of
-from app.convert.trtexec import kept_graph
+from app.convert.traits import Traits, require_expected
 from app.convert.verify import VerifyOptions, verify_engine
 from app.convert.weights import Weights, resolve_weights
 from app.device import read_device
 from app.engines.engine import Engine, alias_for, split_name
-from app.engines.files import sha256_of, store_errors
+from app.engines.files import sha256_of
 from app.engines.identity import Identity, platform_of
 from app.engines.locks import Holder
 from app.engines.manifest import BuildRecord, WeightsFacts
 from app.engines.store import EngineStore, Found, Miss
-from app.errors import BackendUnavailable, StoreError, WeightsMismatch
+from app.errors import BackendUnavailable, WeightsMismatch
 from app.progress import Reporter
 from app.runtime.choose import backend_versions, choose_backend
 from app.status import status_path
@@ -179,6 +179,9 @@ def _look(job: _Job, reporter: Reporter, *, quietly: bool = False) -> Engine | N
 def _usable(job: _Job, found: Found, reporter: Reporter) -> Engine | None:
     """Not one that was never verified, unless that is wanted; with `--force-convert` only one made meanwhile."""
     engine = found.engine
+    traits = Traits.of_facts(engine.manifest.build.get("checkpoint"))
+    if traits is not None:  # the same weights may have been converted under another name
+        require_expected(job.options.expected, traits, str(job.weights.path))
     if job.options.force_convert and not job.was_replaced(engine):
         return None
     if engine.manifest.verification.get("skipped") and not job.options.skip_verify:
@@ -189,13 +192,13 @@ def _usable(job: _Job, found: Found, reporter: Reporter) -> Engine | None:
 
 def _build(job: _Job, reporter: Reporter) -> Engine:
     with job.store.workspace(job.identity) as work:
-        onnx = _export(job, work, reporter)
-        built, figures = _build_and_verify(job, onnx, work, reporter)
+        exported = _export(job, work, reporter)
+        built, figures = _build_and_verify(job, exported.onnx, work, reporter)
         layers = layers_by_precision(built.engine, job.identity.backend, work, reporter)
-        record = _record(job, built, figures, layers)
+        record = _record(job, built, figures, {**layers, "checkpoint": exported.traits.facts()})
         engine = job.store.publish(built.engine, record, device_slug=job.device_slug, alias=job.alias)
         if job.options.keep_onnx:
-            _keep_graphs(job, onnx, built, reporter)
+            keep_graphs(exported.onnx, built, onnx_beside(job.options), reporter)
         return engine
 
 
@@ -221,10 +224,10 @@ def _ranges(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> dict[str, 
         return calibrate_on(onnx, options.pictures, work, reporter)
 
 
-def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
+def _export(job: _Job, work: Path, reporter: Reporter) -> Exported:
     options = job.options
     with job.timed("export"):
-        onnx = export_onnx(
+        exported = export(
             job.weights.path,
             ExportOptions(
                 imgsz=options.imgsz,
@@ -241,7 +244,7 @@ def _export(job: _Job, work: Path, reporter: Reporter) -> Path:
             f"{job.weights.path} was changed while it was converted, so nothing was published",
             hint="Convert a copy, or run the command again once the file is at rest.",
         )
-    return onnx
+    return exported
 
 
 def _build_options(job: _Job, precision: Precision, ranges: dict[str, float] | None) -> BuildOptions:
@@ -269,7 +272,7 @@ def _verify(job: _Job, built: Built, onnx: Path, work: Path, reporter: Reporter)
         return verify_engine(built.engine, onnx, verify, work, reporter)
 
 
-def _record(job: _Job, built: Built, figures: dict[str, Any], layers: dict[str, Any]) -> BuildRecord:
+def _record(job: _Job, built: Built, figures: dict[str, Any], facts: dict[str, Any]) -> BuildRecord:
     weights = job.weights
     return BuildRecord(
         identity=job.identity,
@@ -281,29 +284,6 @@ def _record(job: _Job, built: Built, figures: dict[str, Any], layers: dict[str, 
         seconds=job.seconds,
         verification=figures,
         weights=WeightsFacts(weights.path.name, weights.sha256, weights.path.stat().st_size),
-        build={**built.facts, **layers},
+        build={**built.facts, **facts},
         board=job.board,
     )
-
-
-def _keep_graphs(job: _Job, onnx: Path, built: Built, reporter: Reporter) -> None:
-    """Last, and only a warning if it fails: the engine is there, and took minutes to build."""
-    beside = job.weights.path.with_suffix(".onnx")
-    try:
-        _keep(onnx, beside, reporter)
-        if built.typed_graph is not None:
-            _keep(built.typed_graph, kept_graph(beside, built.precision), reporter)
-    except StoreError as error:
-        reporter.warn(f"the ONNX was not kept: {error.message}")
-
-
-def _keep(onnx: Path, beside: Path, reporter: Reporter) -> None:
-    partial = beside.with_name(f".{beside.name}.part")
-    replaced = " in place of the one that was there" if beside.exists() else ""
-    try:
-        with store_errors(beside, "keep the ONNX as"):
-            shutil.copyfile(onnx, partial)
-            partial.replace(beside)
-    finally:
-        partial.unlink(missing_ok=True)
-    reporter.note(f"kept {beside}{replaced}")

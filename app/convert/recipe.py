@@ -4,19 +4,17 @@ from app.convert.calibrate import METHOD
 from app.convert.export import EMBEDDED_NMS, exporter_versions
 from app.convert.options import ConvertOptions
 from app.convert.weights import Weights
-from app.engines.identity import CUSTOM
 from app.types import Backend, Head, Precision
 
 
 def recipe_of(options: ConvertOptions, weights: Weights, backend: Backend, calibration: str) -> dict[str, str]:
     """
-    Every choice that changes the engine's bytes or what they mean.
+    Every choice that changes the engine's bytes or what they mean; by which name the weights were given does not.
 
     The precision is the one asked for, so that a backend that builds another does not rebuild at every start.
     """
     height, width = options.imgsz
     recipe = {
-        "model": str(options.expected) if options.expected else CUSTOM,
         "weights": weights.sha256,
         "imgsz": f"{height}x{width}",
         "batch": str(options.batch),

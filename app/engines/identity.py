@@ -19,7 +19,6 @@ FORMAT = 1
 """Raise it when jetsmith builds engines otherwise from the same recipe: all are built anew."""
 
 ABSENT = "none"
-CUSTOM = "custom"  # the recipe's `model` where the weights are of no official name
 KEY_CHARS = 12  # of the key, in file names
 
 _LABELS = {

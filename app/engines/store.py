@@ -31,7 +31,7 @@ from app.engines.engine import (
     stored_name,
 )
 from app.engines.files import make_folder, regular_size, sha256_of, store_errors, sync, write_synced
-from app.engines.identity import CUSTOM, Change, Identity, in_words
+from app.engines.identity import Change, Identity, in_words
 from app.engines.locks import Waiting, guard, hold
 from app.engines.manifest import BuildRecord, Manifest
 from app.engines.upkeep import Entry, Removal
@@ -66,7 +66,7 @@ class EngineStore:
         """
         The engine of this very identity, its bytes compared with its manifest; it may lie on any device's shelf.
 
-        A miss names what changed since the engine that `alias` points at, else since the newest of the same model.
+        A miss names what changed since the engine that `alias` points at, else since the newest of the same weights.
 
         Raises:
             StoreError: the store may not be read.
@@ -256,10 +256,8 @@ class EngineStore:
         for manifest in known:
             if target and Path(target).name == manifest.engine:
                 return manifest.identity
-        model = identity.recipe.get("model")
-        if model == CUSTOM:  # two models of the user's own have nothing to do with each other
-            return None
-        same = [manifest for manifest in known if manifest.identity.recipe.get("model") == model]
+        weights = identity.recipe.get("weights")  # two models have nothing to do with each other
+        same = [manifest for manifest in known if manifest.identity.recipe.get("weights") == weights]
         same.sort(key=lambda manifest: (manifest.identity.backend is identity.backend, manifest.created))
         return same[-1].identity if same else None
 

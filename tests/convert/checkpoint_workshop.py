@@ -19,7 +19,7 @@ import torch
 from ultralytics.nn.modules.head import RTDETRDecoder
 from ultralytics.nn.tasks import ClassificationModel, DetectionModel
 
-from app.convert import loading
+from app.convert import export_child, loading
 from app.errors import JetsmithError
 
 NAMES = {0: "Käfer", 1: "自行车 'quoted'", 2: 'semi;colon: "x"', 3: "🚲"}
@@ -46,6 +46,8 @@ def make_all(folder: Path) -> None:
     good = detector()
     os.chdir(folder)
     torch.save({"model": good, "train_args": {"task": "detect"}}, "custom.pt")
+    torch.save({"model": good}, "yolo11x.pt")
+    make_unfit()
     torch.save({"model": good, "extra": decimal.Decimal(1)}, "needs-trust.pt")
     torch.save({"model": good, "extra": _Runs(f"touch {folder / 'ran'}")}, "malicious.pt")
     torch.save(_Runs(f"touch {folder / 'ran'}"), "malicious-legacy.pt", _use_new_zipfile_serialization=False)
@@ -61,6 +63,15 @@ def make_all(folder: Path) -> None:
     classifier = ClassificationModel("yolo11n-cls.yaml", nc=2, verbose=False)
     classifier.task = "depth"
     torch.save({"model": classifier}, "other-task.pt")
+
+
+def make_unfit() -> None:
+    """Whole models that jetsmith cannot run."""
+    unnamed = detector()
+    unnamed.names = {0: "Käfer"}
+    torch.save({"model": unnamed}, "unnamed.pt")
+    grey = DetectionModel("yolo11n.yaml", ch=1, nc=2, verbose=False)
+    torch.save({"model": grey}, "grey.pt")
 
 
 def make_rtdetr() -> None:
@@ -82,6 +93,8 @@ def make_yolov5() -> None:
 def fate(path: Path) -> dict[str, str]:
     try:
         checkpoint = loading.load(path, path.name, trust=False)
+        expected = path.stem if path.stem.startswith("yolo11") else None
+        export_child._require_convertible(checkpoint, {"expected": expected, "shown": path.name})
     except JetsmithError as error:
         return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
     return {

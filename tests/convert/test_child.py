@@ -187,7 +187,7 @@ def quick_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_child_that_hangs_is_told_of_and_ended(work: Path, quick_pulse: None) -> None:
     reporter = Warnings()
-    with pytest.raises(BuildFailed, match="no sign of life for .* neither progress nor processor time") as caught:
+    with pytest.raises(BuildFailed, match=r"no sign of life for .* neither progress nor processor time") as caught:
         run_child(
             "a_child",
             {"do": "hang"},

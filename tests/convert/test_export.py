@@ -241,6 +241,22 @@ def test_another_trainers_file_is_a_clear_error(fates: dict[str, dict[str, str]]
 
 
 @pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        pytest.param("grey.pt", "WeightsError", "grey.pt is a model of grey pictures", id="grey"),
+        pytest.param("unnamed.pt", "WeightsError", "tells 4 classes apart, but names 1", id="fewer-names"),
+        pytest.param("yolo11x.pt", "WeightsMismatch", "about as yolo11n", id="another-size"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_before_it_is_exported(
+    fates: dict[str, dict[str, str]], name: str, error: str, words: str
+) -> None:
+    assert fates[name]["error"] == error
+    assert words in fates[name]["message"]
+    assert fates[name]["hint"]
+
+
+@pytest.mark.parametrize(
     "content",
     [pytest.param(b"", id="empty"), pytest.param(bytes(9000), id="zeros"), pytest.param(b"PK\x03\x04" * 99, id="cut")],
 )

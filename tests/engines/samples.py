@@ -12,7 +12,6 @@ from app.types import Precision
 SLUG = "orin-nano-8gb-sm87"
 WEIGHTS = "31e20dde3def" + "0" * 52
 RECIPE = {
-    "model": "yolo11n-pose",
     "weights": WEIGHTS,
     "task": "pose",
     "imgsz": "640x640",
