@@ -36,7 +36,7 @@ class StatusReporter:
     """
 
     def __init__(self, inner: Reporter, path: Path) -> None:
-        self._inner, self._pen = inner, _Pen(path)
+        self._inner, self._pen = inner, Pen(path)
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="status", daemon=True)
@@ -180,7 +180,7 @@ class _WatchedPhase:
         self._inner.update(completed, total)
 
 
-class _Pen:
+class Pen:
     """The right to write one status file. A lock file that a killed process leaves is free, and serves the next."""
 
     def __init__(self, path: Path) -> None:

@@ -127,7 +127,7 @@ def test_the_second_of_two_is_silent_until_the_first_is_done(path: Path, monkeyp
 
 
 def test_one_that_failed_while_the_first_was_just_ending_is_heard(path: Path) -> None:
-    pen = module._Pen(path)
+    pen = module.Pen(path)
     assert pen.take()
     threading.Timer(0.05, pen.put_down).start()
     with pytest.raises(BuildFailed), StatusReporter(SilentReporter(), path):
@@ -167,7 +167,7 @@ def test_a_full_disk_does_not_end_the_work(path: Path, monkeypatch: pytest.Monke
     def full(pen: object, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module._Pen, "write", full)
+    monkeypatch.setattr(module.Pen, "write", full)
     listener = Listener()
     with StatusReporter(listener, path) as reporter, reporter.phase("build"):
         pass
