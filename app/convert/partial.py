@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from app.engines.files import store_error
 from app.errors import WeightsError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -87,6 +88,9 @@ def _disk_error(path: Path, error: OSError) -> WeightsError:
             f"The disk is full: {path} could not be written",
             hint=f"Free some space on the disk of {path.parent} and run the command again: it goes on from here.",
         )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        ours = store_error(path, "write", error)  # which says whose the folder is
+        return WeightsError(ours.message, hint=ours.hint)
     return WeightsError(
         f"{path} cannot be written: {error.strerror or error}",
         hint=f"Check that {path.parent} is a folder you may write to.",

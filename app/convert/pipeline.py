@@ -23,6 +23,7 @@ from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
 from app.convert.precision import require_ranges
 from app.convert.recipe import recipe_of
+from app.convert.room import room_watched
 from app.convert.traits import Traits, require_expected
 from app.convert.verify import VerifyOptions, verify_engine
 from app.convert.weights import Weights, resolve_weights
@@ -81,7 +82,8 @@ def _convert(options: ConvertOptions, reporter: StatusReporter) -> Conversion:
         if found is not None:
             job.store.link(found, job.alias)
             return Conversion(job.weights, found, job.alias)
-        return Conversion(job.weights, _build(job, reporter), job.alias, built=True)
+        with room_watched(job.store.root, job.weights.path, reporter):
+            return Conversion(job.weights, _build(job, reporter), job.alias, built=True)
 
 
 def _prepared(options: ConvertOptions, reporter: Reporter) -> tuple["_Job", Engine | None]:

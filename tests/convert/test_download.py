@@ -30,7 +30,7 @@ from app.catalog import parse_model_name
 from app.convert import answer, connection, weights
 from app.convert.connection import Patience, file_address
 from app.convert.ledger import Ledger
-from app.convert.partial import PartialFile
+from app.convert.partial import PartialFile, disk_errors_as_ours
 from app.convert.weights import Weights, WeightsRequest, resolve_weights
 from app.errors import DigestMismatch, DownloadFailed, UnknownModel, WeightsError
 from app.progress import SilentReporter
@@ -749,6 +749,13 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(ask: Ask, tmp_path: Path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(WeightsError, match="cannot be written"):
         fetch(ask(path=tmp_path / "file" / "yolo11m.pt"))
+
+
+def test_a_folder_of_another_user_is_told_with_both_users_and_the_remedy(tmp_path: Path) -> None:
+    told = r"belongs to user \d+, and this process runs as user \d+"
+    with pytest.raises(WeightsError, match=told) as caught, disk_errors_as_ours(tmp_path / "yolo11m.pt"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    assert "JETSMITH_UID=" in caught.value.hint
 
 
 @pytest.mark.parametrize(
