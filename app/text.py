@@ -13,7 +13,7 @@ def printable(text: str, *, keep: str = "") -> str:
 def masked(text: str) -> str:
     """`text` with the user, password and query of every address in it left out."""
     # To the last @, slashes or not: in a password that was not escaped, any character may stand.
-    return re.sub(r"(https?://[^\s?]*)\?\S+", r"\1?…", re.sub(r"//\S*@", "//", text))
+    return re.sub(r"((?:https?|rtsps?)://[^\s?]*)\?\S+", r"\1?…", re.sub(r"//\S*@", "//", text))
 
 
 def masked_value(text: str) -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.catalog import parse_model_name
+from app.cli.own_stderr import own_stderr
 from app.cli.reporters import make_reporter
 from app.cli.settings import SOURCE, YOLO, configured_job, load, own_file, store_root, wanted_backend
+from app.cli.soft_stop import SoftStop
 from app.engines.engine import Engine, alias_for, check, split_name
 from app.engines.files import sha256_of
 from app.engines.identity import platform_of
@@ -24,21 +26,28 @@ if TYPE_CHECKING:
 
 
 def infer_command(args: argparse.Namespace) -> int:
+    with own_stderr():
+        return _infer(args)
+
+
+def _infer(args: argparse.Namespace) -> int:
     from app.infer.pipeline import InferOptions, infer
+    from app.infer.sources.base import Selection
 
     settings = _settings(args)
     reporter = make_reporter(verbose=args.verbose)
     engine = _waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
-    options = InferOptions(tuple(args.sources), _sinks(args))
+    selection = Selection(args.fps, args.stride, args.duration)
+    options = InferOptions(tuple(args.sources), _sinks(args), selection, progress=not sys.stdout.isatty())
     from app.engines.open import open_runner
 
-    with open_runner(engine.path, engine.backend) as runner:
+    with open_runner(engine.path, engine.backend) as runner, SoftStop() as stop:
         from app.vision.model import Model
 
         model = Model(runner, _thresholds(settings, engine))
-        summary = infer(options, model, sys.stdout, reporter)
+        summary = infer(options, model, sys.stdout, reporter, stop.event)
     reporter.note(str(summary))
-    return summary.exit_code
+    return stop.exit_code or summary.exit_code
 
 
 def _sinks(args: argparse.Namespace) -> "SinkOptions":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.cli import version_line
 
+_SOURCES = "pictures, videos, folders, globs, camera:0, rtsp://…, http(s)://…, csi://0, or - for paths on stdin"
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -18,7 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version_line())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_convert(commands.add_parser("convert", help="build the engine of a model, if it is not there yet"))
-    _add_infer(commands.add_parser("infer", help="run a model on pictures"))
+    _add_infer(commands.add_parser("infer", help="run a model on pictures, videos and cameras"))
     _add_engines(commands.add_parser("engines", help="see and clean the store of engines"))
     _add_status(commands.add_parser("status", help="how far conversions are, or how they ended"))
     _add_doctor(commands.add_parser("doctor", help="say what is wrong with this machine, and how to mend it"))
@@ -78,8 +79,13 @@ def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_infer(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="pictures, folders, globs")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=_SOURCES)
     _add_model(parser, "a model's name, or the path of its .pt or engine")
+    parser.add_argument("--fps", type=_above(0.0), metavar="F", help="at most so many frames a second of each source")
+    parser.add_argument("--stride", type=_whole_above_0, default=1, metavar="N", help="every Nth frame of each source")
+    parser.add_argument(
+        "--duration", type=_above(0.0), metavar="S", help="so many seconds of each video or live source"
+    )
     parser.add_argument("--conf", type=float, metavar="C", help="drop detections below this confidence (0.25)")
     parser.add_argument("--iou", type=float, metavar="I", help="overlap from which one of two boxes is dropped (0.7)")
     parser.add_argument("--classes", metavar="LIST", help="only these classes, by number or name: 0,person")
@@ -91,6 +97,20 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["table", "jsonl"], help="default: table on a terminal, else jsonl")
     parser.add_argument("--wait", action="store_true", help="wait while a converter builds the engine")
     parser.set_defaults(run=_infer)
+
+
+def _above(limit: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not limit < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not above {limit:g}")
+        return value
+
+    return number
+
+
+def _whole_above_0(text: str) -> int:
+    return int(_above(0)(str(int(text))))
 
 
 def _add_engines(parser: argparse.ArgumentParser) -> None:

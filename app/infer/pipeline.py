@@ -1,40 +1,39 @@
-"""Frames → model → sinks, in order, as many pictures at once as the engine takes."""
+"""Frames → model → sinks: as many at once as the engine takes, in order for each source."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 
+from app.infer.ahead import Reading
 from app.infer.frame import Failure, Frame
+from app.infer.lane import Item, Lane
 from app.infer.sinks.base import Sink
 from app.infer.sinks.open import SinkOptions, open_sinks
-from app.infer.sources import find_pictures, read_found
+from app.infer.sources.base import Selection, Take, fresh
+from app.infer.sources.choose import open_sources
+from app.infer.sources.files import Files
+from app.infer.sources.video import VIDEO_SUFFIXES
+from app.infer.summary import End, Summary, Tally
 from app.metadata import ModelMetadata
-from app.progress import Reporter
+from app.progress import Phase, Reporter, SilentReporter
 from app.text import printable
-from app.types import Image, Result, Speed
+from app.types import Image, Result
+
+__all__ = ["End", "InferOptions", "Predictor", "Summary", "infer", "run"]
 
 Outcome = Failure | tuple[Frame, Result]
 """What became of one input."""
-
-_STAGES = ("preprocess", "inference", "postprocess")
-_INTERRUPTED_EXIT = 130  # what a shell says of a process that Ctrl-C ended
-
-
-class End(Enum):
-    """Why a run ended."""
-
-    DONE = "done"
-    INTERRUPTED = "interrupted"  # Ctrl-C
-    UNREAD = "unread"  # the reader of the output has gone: `| head -1`
 
 
 @dataclass(frozen=True)
 class InferOptions:
     sources: tuple[str, ...]
     sinks: SinkOptions = field(default_factory=SinkOptions)
+    selection: Selection = field(default_factory=Selection)
+    progress: bool = False  # whether a bar shows how far the files are
 
 
 class Predictor(Protocol):
@@ -43,42 +42,37 @@ class Predictor(Protocol):
     @property
     def metadata(self) -> ModelMetadata: ...
 
-    def predict_batch(self, images: Sequence[Image]) -> list[Result]: ...
+    def predict_batch(self, images: Sequence[Any]) -> list[Result]:
+        """Results of pictures, or of what `prepare` made of them."""
+        ...
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a run did. The speeds are of the pictures that were done; None where there were none."""
+@runtime_checkable
+class PreparesAhead(Protocol):
+    """A predictor that can do a part of its work in the thread that reads, while the engine runs."""
 
-    pictures: int
-    failures: int
-    detections: int | None  # None for a model that classifies
-    p50_ms: Speed | None
-    p95_ms: Speed | None
-    end: End
+    def prepare(self, image: Image) -> Any: ...
+
+
+class FrameBuffers(Protocol):
+    def take(self, shape: tuple[int, int, int]) -> Image: ...
+
+
+@runtime_checkable
+class OwnsBuffers(Protocol):
+    """A predictor whose engine reads frames fastest from memory of its own."""
 
     @property
-    def exit_code(self) -> int:
-        """0 all well, 3 some inputs failed, 130 interrupted."""
-        if self.end is End.INTERRUPTED:
-            return _INTERRUPTED_EXIT
-        return 3 if self.failures else 0
-
-    def __str__(self) -> str:
-        parts = [_count(self.pictures, "picture")]
-        if self.detections is not None:
-            parts.append(_count(self.detections, "object"))
-        if self.failures:
-            parts.append(f"{self.failures} failed")
-        if self.p50_ms is not None:
-            stages = ", ".join(f"{stage} {getattr(self.p50_ms, stage):.1f}" for stage in _STAGES)
-            parts.append(f"median ms a picture: {stages}")
-        if self.end is End.INTERRUPTED:
-            parts.append("interrupted")
-        return "; ".join(parts)
+    def frame_buffers(self) -> FrameBuffers: ...
 
 
-def infer(options: InferOptions, model: Predictor, stream: TextIO, reporter: Reporter) -> Summary:
+def infer(
+    options: InferOptions,
+    model: Predictor,
+    stream: TextIO,
+    reporter: Reporter,
+    stop: threading.Event | None = None,
+) -> Summary:
     """
     Run the model on all that `options` name; results go to `stream`, failures also to the reporter.
 
@@ -86,27 +80,82 @@ def infer(options: InferOptions, model: Predictor, stream: TextIO, reporter: Rep
         OutputError: results or pictures cannot be written.
         ModelError: the engine's output is of no known layout.
     """
-    found = find_pictures(options.sources)
+    sources = open_sources(options.sources, options.selection)
+    found = [item for source in sources if isinstance(source, Files) for item in source.found]
     inputs = [item for item in found if isinstance(item, Path)]
     sinks = open_sinks(options.sinks, model.metadata, stream, inputs, reporter)
-    return run(read_found(found), model, sinks, reporter)
+    reading = Reading(sources, reporter, stop, options.selection.duration)
+    has_video = any(path.suffix.lower() in VIDEO_SUFFIXES for path in inputs)
+    return run(reading, lambda: model, sinks, reporter, progress=options.progress and has_video)
 
 
-def run(frames: Iterable[Frame | Failure], model: Predictor, sinks: Sequence[Sink], reporter: Reporter) -> Summary:
-    """Run the model on every frame. Ctrl-C and a closed output end the run early, with what was done until then."""
-    tally = _Tally()
+def run(
+    reading: Reading,
+    predictor: Callable[[], Predictor],
+    sinks: Sequence[Sink],
+    reporter: Reporter,
+    *,
+    progress: bool = False,
+) -> Summary:
+    """
+    Run a model on every frame. A stop, Ctrl-C and a closed output end the run early, with what was done until then.
+
+    Args:
+        predictor: asked before each batch, so that another engine may take over between two frames.
+    """
+    tally = Tally()
     try:
-        with _closed_at_the_end(sinks):
-            for batch in _batches(frames, model.metadata.batch):
-                for outcome in _outcomes(batch, model):
-                    _hand_over(outcome, sinks, reporter)
-                    tally.add(outcome)
-        end = End.DONE
+        with _closed_at_the_end(sinks), reading, _bar(reading, reporter, progress) as bar:
+            reading.start(_take_of(predictor), _prepare_of(predictor))
+            for batch in reading.batches(lambda: predictor().metadata.batch):
+                _run_batch(batch, predictor(), sinks, reporter, tally)
+                bar.update(*reading.progress())
+        end = End.INTERRUPTED if reading.was_stopped else End.DONE
     except KeyboardInterrupt:
         end = End.INTERRUPTED
     except BrokenPipeError:
         end = End.UNREAD
-    return tally.summary(end)
+    return tally.summary(end, reading.states())
+
+
+def _run_batch(
+    batch: list[tuple[Lane, Item]], model: Predictor, sinks: Sequence[Sink], reporter: Reporter, tally: Tally
+) -> None:
+    images = [item.for_engine for _, item in batch if item.is_frame]
+    results = iter(model.predict_batch(images) if images else [])
+    for lane, item in batch:
+        if isinstance(item.what, Failure):
+            _fail(item.what, sinks, reporter)
+            tally.add_failure()
+        else:
+            result = next(results)
+            for sink in sinks:
+                sink.write(item.what, result)
+            tally.add(item.what, result)
+            lane.went_through(item)
+
+
+def _fail(failure: Failure, sinks: Sequence[Sink], reporter: Reporter) -> None:
+    error = failure.error
+    reporter.warn(f"{printable(failure.source)}: {error.message}. {error.hint}".rstrip())
+    for sink in sinks:
+        sink.fail(failure)
+
+
+def _take_of(predictor: Callable[[], Predictor]) -> Take:
+    def take(shape: tuple[int, int, int]) -> Image:
+        model = predictor()
+        return model.frame_buffers.take(shape) if isinstance(model, OwnsBuffers) else fresh(shape)
+
+    return take
+
+
+def _prepare_of(predictor: Callable[[], Predictor]) -> Callable[[Image], Any]:
+    def prepare(image: Image) -> Any:
+        model = predictor()
+        return model.prepare(image) if isinstance(model, PreparesAhead) else None
+
+    return prepare
 
 
 def _closed_at_the_end(sinks: Sequence[Sink]) -> ExitStack:
@@ -117,76 +166,7 @@ def _closed_at_the_end(sinks: Sequence[Sink]) -> ExitStack:
     return stack
 
 
-def _batches(frames: Iterable[Frame | Failure], size: int) -> Iterator[list[Frame | Failure]]:
-    """Groups of `size` frames at most; a failure keeps its place among them."""
-    batch: list[Frame | Failure] = []
-    for item in frames:
-        batch.append(item)
-        if sum(isinstance(one, Frame) for one in batch) == size or isinstance(batch[0], Failure):
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _outcomes(batch: Sequence[Frame | Failure], model: Predictor) -> Iterator[Outcome]:
-    images = [item.image for item in batch if isinstance(item, Frame)]
-    results = iter(model.predict_batch(images) if images else [])
-    for item in batch:
-        yield item if isinstance(item, Failure) else (item, next(results))
-
-
-def _hand_over(outcome: Outcome, sinks: Sequence[Sink], reporter: Reporter) -> None:
-    if isinstance(outcome, Failure):
-        error = outcome.error
-        reporter.warn(f"{printable(outcome.source)}: {error.message}. {error.hint}".rstrip())
-        for sink in sinks:
-            sink.fail(outcome)
-    else:
-        for sink in sinks:
-            sink.write(*outcome)
-
-
-@dataclass
-class _Tally:
-    """Counts while a run goes on."""
-
-    failures: int = 0
-    detections: int | None = None
-    speeds: list[Speed] = field(default_factory=list)
-
-    def add(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Failure):
-            self.failures += 1
-            return
-        _, result = outcome
-        if result.detections is not None:
-            self.detections = (self.detections or 0) + len(result.detections)
-        self.speeds.append(result.speed_ms)
-
-    def summary(self, end: End) -> Summary:
-        return Summary(
-            pictures=len(self.speeds),
-            failures=self.failures,
-            detections=self.detections,
-            p50_ms=_percentile(self.speeds, 50),
-            p95_ms=_percentile(self.speeds, 95),
-            end=end,
-        )
-
-
-def _percentile(speeds: Sequence[Speed], percent: float) -> Speed | None:
-    """Stage by stage, between neighbours in proportion, as np.percentile does; that takes 50 ms to load numpy.ma."""
-    if not speeds:
-        return None
-    at = (len(speeds) - 1) * percent / 100
-    low, share = int(at), at % 1
-    values = []
-    for stage in _STAGES:
-        ordered = sorted(getattr(speed, stage) for speed in speeds)
-        values.append(ordered[low] + share * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]))
-    return Speed(*values)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+@contextmanager
+def _bar(reading: Reading, reporter: Reporter, shown: bool) -> Iterator[Phase]:
+    with (reporter if shown else SilentReporter()).phase(reading.title, unit="frames") as phase:
+        yield phase

@@ -6,8 +6,7 @@ picture upright, an animation gives its first frame. A truncated file is refused
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +91,7 @@ def _check_file_size(size: int) -> None:
 def _decode_with_opencv(data: bytes) -> Image | None:
     import cv2
 
-    with _codecs_kept_quiet():
+    with _codecs_kept_quiet:
         try:
             image: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:  # the codecs' assertions, and memory that is not there
@@ -115,18 +114,41 @@ def _decode_with_pillow(data: bytes) -> Image | None:
         return None
 
 
-@contextmanager
-def _codecs_kept_quiet() -> Iterator[None]:
-    """libpng, libjpeg and OpenCV write to file descriptor 2 themselves, past `sys.stderr`."""
+class _Quiet:
+    """
+    libpng, libjpeg and OpenCV write to file descriptor 2 themselves, past `sys.stderr`.
+
+    Threads decode at the same time: the first one in closes the descriptor, the last one out opens it again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._saved = _sent_nowhere(2)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._saved is not None:
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
+
+
+def _sent_nowhere(descriptor: int) -> int | None:
+    """What it was before."""
     try:
-        saved = os.dup(2)
+        saved = os.dup(descriptor)
     except OSError:  # the process was started without stderr: nothing to keep quiet
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        return None
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), descriptor)
+    return saved
+
+
+_codecs_kept_quiet = _Quiet()

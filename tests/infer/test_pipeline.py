@@ -1,18 +1,27 @@
 import io
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.errors import OutputError
+from app.infer.ahead import READ_AT_ONCE, Reading
 from app.infer.frame import Failure, Frame
+from app.infer.lane import Condition
 from app.infer.pipeline import End, InferOptions, Summary, infer, run
+from app.infer.sinks.base import Sink
 from app.infer.sinks.open import OutputFormat, SinkOptions
-from app.types import Result, Speed, Task
+from app.infer.sources.base import Source
+from app.progress import Reporter
+from app.types import Image, Result, Speed, Task
 from tests.infer.doubles import FakeModel, ListReporter, encoded, failure, frame, photo, result_of
+from tests.infer.given import Endless, Given, live_frame, threads_of_sources, video_frame
 
 
 class Notes:
@@ -20,9 +29,11 @@ class Notes:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.frames: list[tuple[str, int]] = []
 
     def write(self, frame: Frame, result: Result) -> None:
         self.seen.append(frame.source)
+        self.frames.append((frame.source, frame.index))
 
     def fail(self, failure: Failure) -> None:
         self.seen.append(f"failed {failure.source}")
@@ -30,15 +41,26 @@ class Notes:
     def close(self) -> None:
         self.seen.append("closed")
 
+    def of(self, source: str) -> list[int]:
+        return [index for name, index in self.frames if name == source]
+
 
 def _model(batch: int = 1) -> FakeModel:
     return FakeModel(lambda image: result_of(Task.DETECT), batch)
 
 
+def _run(
+    items: Iterable[Frame | Failure], model: FakeModel, sinks: Sequence[Sink], reporter: Reporter | None = None
+) -> Summary:
+    """Of one source."""
+    reporter = reporter or ListReporter()
+    return run(Reading([Given(items)], reporter), lambda: model, sinks, reporter)
+
+
 def test_counts_speeds_and_exit_code() -> None:
     notes, reporter = Notes(), ListReporter()
 
-    summary = run([frame("a"), failure("b"), frame("c")], _model(), [notes], reporter)
+    summary = _run([frame("a"), failure("b"), frame("c")], _model(), [notes], reporter)
 
     assert notes.seen == ["a", "failed b", "c", "closed"]
     assert (summary.pictures, summary.failures, summary.detections, summary.end) == (2, 1, 4, End.DONE)
@@ -50,7 +72,7 @@ def test_counts_speeds_and_exit_code() -> None:
 
 
 def test_nothing_failed_is_exit_code_zero() -> None:
-    assert run([frame()], _model(), [], ListReporter()).exit_code == 0
+    assert _run([frame()], _model(), []).exit_code == 0
 
 
 def test_pictures_go_in_batches_and_come_out_in_order() -> None:
@@ -62,7 +84,7 @@ def test_pictures_go_in_batches_and_come_out_in_order() -> None:
         failure("8"),
     ]
 
-    summary = run(items, model, [notes], ListReporter())
+    summary = _run(items, model, [notes])
 
     assert [entry.split()[-1] for entry in notes.seen] == [*map(str, range(9)), "closed"]
     assert model.batches == [3, 3, 1]
@@ -70,12 +92,14 @@ def test_pictures_go_in_batches_and_come_out_in_order() -> None:
 
 
 def test_ctrl_c_ends_with_what_was_done() -> None:
-    def frames() -> Iterator[Frame | Failure]:
-        yield frame("a")
-        raise KeyboardInterrupt
+    class Interrupted(Notes):
+        def write(self, frame: Frame, result: Result) -> None:
+            if self.seen:
+                raise KeyboardInterrupt
+            super().write(frame, result)
 
-    notes = Notes()
-    summary = run(frames(), _model(), [notes], ListReporter())
+    notes = Interrupted()
+    summary = _run([frame("a"), frame("b")], _model(), [notes])
 
     assert notes.seen == ["a", "closed"]
     assert (summary.pictures, summary.end, summary.exit_code) == (1, End.INTERRUPTED, 130)
@@ -91,15 +115,15 @@ def test_every_sink_is_closed_after_an_error_even_of_another() -> None:
 
     notes = Notes()
     with pytest.raises(OutputError, match="full"):
-        run([frame()], _model(), [notes, Broken()], ListReporter())
+        _run([frame()], _model(), [notes, Broken()])
 
     assert notes.seen == ["a.jpg", "closed"]
 
 
 def test_no_picture_has_no_speed() -> None:
-    summary = run([failure()], _model(), [], ListReporter())
+    summary = _run([failure()], _model(), [])
 
-    assert summary == Summary(0, 1, None, None, None, End.DONE)
+    assert replace(summary, seconds=None) == Summary(0, 1, None, None, None, End.DONE)
     assert str(summary) == "0 pictures; 1 failed"
 
 
@@ -146,9 +170,156 @@ def test_percentiles_are_those_of_numpy() -> None:
     speeds = iter(Speed(time, 2 * time, 0.0) for time in times)
     model = FakeModel(lambda image: replace(result_of(Task.DETECT), speed_ms=next(speeds)))
 
-    summary = run([frame()] * len(times), model, [], ListReporter())
+    summary = _run([frame()] * len(times), model, [])
 
     for percent, speed in ((50, summary.p50_ms), (95, summary.p95_ms)):
         assert speed is not None
         assert speed.preprocess == pytest.approx(np.percentile(times, percent))
         assert speed.inference == pytest.approx(2 * np.percentile(times, percent))
+
+
+def test_no_source_loses_a_frame_or_its_order_and_none_is_kept_waiting() -> None:
+    names = [f"v{number}" for number in range(READ_AT_ONCE)]
+    notes, model = Notes(), _model(batch=4)
+    sources = [Given([video_frame(name, index) for index in range(40)], name) for name in names]
+
+    summary = run(Reading(sources, ListReporter()), lambda: model, [notes], ListReporter())
+
+    assert {name: notes.of(name) for name in names} == {name: list(range(40)) for name in names}
+    assert summary.pictures == 160
+    assert model.batches.count(4) > 30, "nearly all batches are full"
+    half = [name for name, _ in notes.frames[:80]]
+    assert min(half.count(name) for name in names) > 10
+
+
+def test_more_files_than_are_read_at_once_take_turns() -> None:
+    notes, open_now, most = Notes(), 0, 0
+    lock = threading.Lock()
+
+    class Counted(Given):
+        def read(self, desk: Any) -> Iterator[Frame | Failure]:
+            nonlocal open_now, most
+            with lock:
+                open_now += 1
+                most = max(most, open_now)
+            yield from super().read(desk)
+            with lock:
+                open_now -= 1
+
+    sources = [Counted([video_frame(str(number), index) for index in range(5)], str(number)) for number in range(11)]
+
+    summary = run(Reading(sources, ListReporter()), lambda: _model(), [notes], ListReporter())
+
+    assert summary.pictures == 55
+    assert most <= READ_AT_ONCE
+
+
+def test_of_a_camera_the_newest_frame_is_taken_and_the_others_are_counted() -> None:
+    camera, stop = Endless(0.002), threading.Event()
+    ages: list[int] = []
+
+    class Slow(Notes):
+        def write(self, frame: Frame, result: Result) -> None:
+            ages.append(camera.given - frame.index)
+            super().write(frame, result)
+            time.sleep(0.05)
+            if len(self.seen) == 10:
+                stop.set()
+
+    notes = Slow()
+    reading = Reading([camera], ListReporter(), stop)
+    summary = run(reading, lambda: _model(), [notes], ListReporter())
+
+    (state,) = reading.states()
+    assert summary.end is End.INTERRUPTED
+    assert state.frames == 10
+    assert summary.dropped == state.dropped > 50
+    assert sorted(notes.of("camera")) == notes.of("camera")
+    assert np.median(ages) <= 3, "frames that waited are not taken"
+
+
+def test_a_camera_does_not_wait_for_files_nor_files_for_a_silent_camera() -> None:
+    notes, stop = Notes(), threading.Event()
+
+    class StopAtLast(Notes):
+        def write(self, frame: Frame, result: Result) -> None:
+            super().write(frame, result)
+            if len(self.of("file")) == 50 and self.of("camera"):
+                stop.set()
+
+    notes = StopAtLast()
+    sources: list[Source] = [
+        Given([video_frame("file", index) for index in range(50)], "file"),
+        Endless(0.01, "camera"),
+        Endless(1000, "silent"),
+    ]
+    reading = Reading(sources, ListReporter(), stop)
+    run(reading, lambda: _model(4), [notes], ListReporter())
+
+    assert notes.of("file") == list(range(50))
+    assert [state.condition for state in reading.states()] == [Condition.ENDED] * 3
+    assert threads_of_sources() == []
+
+
+def test_a_live_run_ends_after_its_duration_even_if_nothing_comes() -> None:
+    summary = run(Reading([Endless(1000)], ListReporter(), duration=0.2), lambda: _model(), [], ListReporter())
+
+    assert (summary.pictures, summary.end) == (0, End.DONE)
+    assert threads_of_sources() == []
+
+
+def test_another_engine_takes_over_between_two_frames() -> None:
+    first, second = _model(), _model()
+    notes = Notes()
+
+    def which() -> FakeModel:
+        return first if len(notes.frames) < 10 else second
+
+    summary = run(
+        Reading([Given([video_frame("v", index) for index in range(25)])], ListReporter()),
+        which,
+        [notes],
+        ListReporter(),
+    )
+
+    assert notes.of("v") == list(range(25))
+    assert (len(first.batches), len(second.batches), summary.pictures) == (10, 15, 25)
+
+
+def test_what_a_predictor_prepares_ahead_comes_back_to_it_except_of_live_frames() -> None:
+    class Prepares(FakeModel):
+        def prepare(self, image: Image) -> str:
+            return f"prepared in {threading.current_thread().name}"
+
+        def predict_batch(self, images: Sequence[Any]) -> list[Result]:
+            seen.extend(image if isinstance(image, str) else "a picture" for image in images)
+            return super().predict_batch(images)
+
+    seen: list[str] = []
+    model = Prepares(lambda image: result_of(Task.DETECT))
+    sources = [Given([video_frame("v", 0)], "file"), Given([live_frame("c", 0)], "camera", live=True)]
+
+    run(Reading(sources, ListReporter()), lambda: model, [], ListReporter())
+
+    assert sorted(seen) == ["a picture", "prepared in read file"]
+
+
+def test_a_thread_that_dies_of_a_bug_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Iterator[Frame | Failure]:
+        yield frame()
+        raise ZeroDivisionError
+
+    shown: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type.__name__))
+    with pytest.raises(RuntimeError, match="given has died"):
+        _run(broken(), _model(), [])
+
+    assert shown == ["ZeroDivisionError"]
+
+
+def test_a_long_run_keeps_few_figures() -> None:
+    summary = _run((video_frame("v", index) for index in range(20_000)), _model(), [])
+
+    assert summary.pictures == 20_000
+    assert summary.p50_ms == Speed(1.234, 50.006, 0.5)
+    assert str(summary).startswith("20000 frames in ")

@@ -98,18 +98,21 @@ def test_a_full_disk_is_a_clear_error() -> None:
 
 _ENDLESS_RUN = """
 import sys
+from app.infer.ahead import Reading
 from app.infer.pipeline import End, run
 from app.infer.sinks.json_lines import JsonLines
 from app.infer.sinks.table import Table
 from app.types import Task
 from tests.infer.doubles import NAMES, FakeModel, ListReporter, frame, result_of
+from tests.infer.given import Given
 
 def frames():
     while True:
         yield frame()
 
 model = FakeModel(lambda image: result_of(Task.DETECT))
-summary = run(frames(), model, [{sink}(sys.stdout, NAMES)], ListReporter())
+reporter = ListReporter()
+summary = run(Reading([Given(frames())], reporter), lambda: model, [{sink}(sys.stdout, NAMES)], reporter)
 sys.stderr.write(f"{{summary.end.value}} {{summary.exit_code}}")
 """
 

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from app.infer.frame import Failure, Frame
-from app.infer.sources import find_pictures, open_sources
+from app.infer.sources.choose import open_sources
+from app.infer.sources.listing import find
+from tests.infer.desk import Desk
 from tests.infer.doubles import encoded, photo
 
 PNG = encoded(photo(), "PNG")
@@ -27,15 +29,19 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 def _found(*sources: str) -> list[str]:
-    found = find_pictures(sources)
+    found = [item for source in sources for item in find(source)]
     assert not [item for item in found if isinstance(item, Failure)]
     return [str(item) for item in found]
 
 
 def _failure(source: str) -> Failure:
-    (only,) = find_pictures([source])
+    (only,) = _items(source)
     assert isinstance(only, Failure)
     return only
+
+
+def _items(*sources: str) -> list[Frame | Failure]:
+    return [item for source in open_sources(sources) for item in source.read(Desk())]
 
 
 def test_a_folder_gives_its_own_pictures_in_natural_order(make: Make) -> None:
@@ -79,12 +85,13 @@ def test_order_and_repetition_are_the_users(make: Make) -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        pytest.param("empty", "holds no picture", id="a folder without a picture"),
-        pytest.param("nothing/*.jpg", "no picture matches", id="a glob without a match"),
+        pytest.param("empty", "holds no picture and no video", id="a folder without a picture"),
+        pytest.param("nothing/*.jpg", "no picture and no video matches", id="a glob without a match"),
         pytest.param("a**b/*.png", "", id="a bad pattern"),
         pytest.param("", "an empty name", id="empty"),
-        pytest.param("https://example.org/x.jpg", "an address", id="address"),
-        pytest.param("rtsp://camera", "an address", id="stream"),
+        pytest.param("ftp://example.org/x.jpg", "ftp:// is no source", id="a scheme that is not served"),
+        pytest.param("http://[::1/x.jpg", "no address", id="a bad address"),
+        pytest.param("csi://front", "no CSI camera", id="a bad sensor"),
     ],
 )
 def test_a_source_without_pictures_is_a_failure(make: Make, source: str, says: str) -> None:
@@ -99,7 +106,7 @@ def test_every_source_is_a_frame_or_a_failure(make: Make) -> None:
     make("größe mit leerzeichen.png")
     Path("bad.jpg").write_bytes(b"")
 
-    items = list(open_sources(["missing.jpg", "größe mit leerzeichen.png", "bad.jpg"]))
+    items = _items("missing.jpg", "größe mit leerzeichen.png", "bad.jpg")
 
     assert [item.source for item in items] == ["missing.jpg", "größe mit leerzeichen.png", "bad.jpg"]
     assert [type(item) for item in items] == [Failure, Frame, Failure]
@@ -109,7 +116,8 @@ def test_every_source_is_a_frame_or_a_failure(make: Make) -> None:
 
 def test_pictures_are_read_one_at_a_time(make: Make) -> None:
     make("a.png", "b.png")
-    frames = open_sources(["a.png", "b.png"])
+    (source,) = open_sources(["a.png", "b.png"])
+    frames = source.read(Desk())
     next(frames)
     Path("b.png").unlink()
 

@@ -1,0 +1,83 @@
+"""Pictures and videos on this machine, named beforehand or one a line on standard input."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from app.errors import SourceError
+from app.infer.frame import Failure, Frame
+from app.infer.sources.base import Desk, Selection
+from app.infer.sources.listing import find
+from app.infer.sources.video import looks_like_video, read_video
+from app.vision.picture_header import HEAD_BYTES
+from app.vision.pictures import read_picture
+
+_LONGEST_LINE = 1 << 16
+
+
+class Files:
+    """Files in order, each read when its turn comes."""
+
+    live = False
+
+    def __init__(self, name: str, found: Iterable[Path | Failure], selection: Selection) -> None:
+        self.name = name
+        self.found = list(found)
+        self._selection = selection
+
+    def read(self, desk: Desk) -> Iterator[Frame | Failure]:
+        """What cannot be read is a `Failure`, never the end."""
+        for number, item in enumerate(self.found):
+            if isinstance(item, Failure):
+                yield item
+            else:
+                yield from read_file(item, self._selection, desk)
+            if len(self.found) > 1:
+                desk.progress(number + 1, len(self.found))
+
+
+class Listed:
+    """Paths on a stream, one a line, as they come: `find … | jetsmith infer -`."""
+
+    live = True
+
+    def __init__(self, stream: BinaryIO, selection: Selection) -> None:
+        self.name = "-"
+        self._stream = stream
+        self._selection = selection
+
+    def read(self, desk: Desk) -> Iterator[Frame | Failure]:
+        while (line := self._stream.readline(_LONGEST_LINE)) and not desk.stop.is_set():
+            if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+                error = SourceError(f"a line of more than {_LONGEST_LINE} bytes", hint="Write one path a line.")
+                yield Failure(self.name, error)
+                return
+            named = os.fsdecode(line.rstrip(b"\r\n"))
+            for item in find(named) if named else []:
+                if isinstance(item, Failure):
+                    yield item
+                else:
+                    yield from read_file(item, self._selection, desk)
+
+
+def read_file(path: Path, selection: Selection, desk: Desk) -> Iterator[Frame | Failure]:
+    """A picture gives one frame, a video all that are wanted."""
+    try:
+        if looks_like_video(path, _head(path)):
+            yield from read_video(path, selection, desk)
+        else:
+            yield Frame(str(path), 0, read_picture(path))
+    except SourceError as error:
+        yield Failure(str(path), error)
+
+
+def _head(path: Path) -> bytes:
+    """Nothing where there is nothing to read: the picture reader says why."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, ValueError):
+        return b""

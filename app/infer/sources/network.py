@@ -1,0 +1,58 @@
+"""RTSP, and whatever else FFmpeg can read from an address."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.infer.sources.ffmpeg import opened, shot_of, video_frames
+from app.infer.sources.live import Feed
+
+_STREAMS = "rtsp,mpegts,hls,flv,mpjpeg,mjpeg,mov,matroska,avi,mpeg,ogg,asf,h264,hevc"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # FFmpeg itself trusts every server
+_RTSP = {
+    "protocol_whitelist": "rtsp,rtsps,rtp,srtp,tcp,udp,tls",
+    "format_whitelist": "rtsp,sdp,rtp",
+    "rtsp_transport": "tcp",  # with UDP, frames are torn where a packet is lost
+    "fflags": "nobuffer",
+    "analyzeduration": "2000000",
+    "probesize": "1000000",
+}
+_HTTP = {
+    "protocol_whitelist": "http,https,tcp,tls,httpproxy,crypto",
+    "format_whitelist": _STREAMS,
+    "analyzeduration": "2000000",
+}
+
+
+@contextmanager
+def rtsp(address: str, stall_s: float) -> Iterator[Feed]:
+    """
+    Raises:
+        Refused: the server knows no such stream, or not this user.
+        SourceError: it cannot be reached, or answers nonsense.
+    """
+    with opened(address, _RTSP | tls_of(address), stall_s) as container:
+        yield feed_of(container, stall_s)
+
+
+@contextmanager
+def over_http(address: str, stall_s: float) -> Iterator[Any]:
+    """A container of FFmpeg's: of a file or of a stream."""
+    with opened(address, _HTTP | tls_of(address), stall_s) as container:
+        yield container
+
+
+def feed_of(container: Any, stall_s: float) -> Feed:
+    stream = container.streams.video[0]
+    rate = float(stream.average_rate or 0)
+    known = rate if 0 < rate <= 240 and math.isfinite(rate) else None  # else it is a guess of FFmpeg's
+    return Feed((shot_of(frame) for frame in video_frames(container, stall_s)), known)
+
+
+def tls_of(address: str) -> dict[str, str]:
+    if not address.lower().startswith(("https:", "rtsps:")):
+        return {}
+    known = {"ca_file": _CERTIFICATES} if Path(_CERTIFICATES).is_file() else {}
+    return {"tls_verify": "1"} | known

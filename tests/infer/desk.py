@@ -1,0 +1,31 @@
+"""Where a source works, for tests: it writes down what the source says."""
+
+import threading
+
+from app.errors import SourceError
+from app.infer.sources.base import fresh
+from app.types import Image
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.told: list[str] = []
+        self.losses: list[tuple[str, float]] = []
+        self.read_of: tuple[int, int | None] | None = None
+        self.taken: list[tuple[int, int, int]] = []
+
+    def take(self, shape: tuple[int, int, int]) -> Image:
+        self.taken.append(shape)
+        return fresh(shape)
+
+    def progress(self, done: int, total: int | None) -> None:
+        self.read_of = (done, total)
+
+    def lost(self, why: SourceError, retry_in_s: float) -> None:
+        self.told.append("lost")
+        self.losses.append((why.message, retry_in_s))
+
+    def back(self) -> None:
+        if self.told and self.told[-1] == "lost":
+            self.told.append("back")
