@@ -1,17 +1,31 @@
 """The nouns that every room shares: frozen, and free of any GPU, ONNX or Docker library."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-Image = npt.NDArray[np.uint8]
-"""A picture: (height, width, 3), BGR, as OpenCV decodes it."""
+    FloatArray = npt.NDArray[np.float32]
+    IntArray = npt.NDArray[np.int64]
+    BoolArray = npt.NDArray[np.bool_]
+    Image = npt.NDArray[np.uint8]
+    """A picture: (height, width, 3), BGR, as OpenCV decodes it."""
+else:
+
+    def __getattr__(name: str) -> Any:
+        """The arrays, for who asks: a health check runs every few seconds, and a quarter of it would be NumPy."""
+        if name not in ("FloatArray", "IntArray", "BoolArray", "Image"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import numpy as np
+        import numpy.typing as npt
+
+        kinds = {"FloatArray": np.float32, "IntArray": np.int64, "BoolArray": np.bool_, "Image": np.uint8}
+        return npt.NDArray[kinds[name]]
 
 
 class Task(str, Enum):  # str, Enum and not StrEnum: JetPack 6 ships Python 3.10

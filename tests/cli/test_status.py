@@ -1,6 +1,8 @@
 """`jetsmith status`: what it says, and the exit code that a health check goes by."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from app.cli import main
 from app.status import State, Status, status_path
+from tests.test_architecture import HEAVY
 
 
 @pytest.fixture
@@ -86,3 +89,12 @@ def test_a_health_check_looks_at_the_configured_job_alone(
     assert capsys.readouterr().out.startswith("demo-seg: building, 42 %")
     _leave(models, "demo-seg", silent_s=60)
     assert main(["status", "--health"]) == 1
+
+
+def test_a_health_check_loads_no_heavy_library(models: Path) -> None:
+    code = (
+        "import sys; from app.cli import main; main(['status', '--health']); "
+        f"loaded = set({HEAVY!r}) & set(sys.modules); sys.exit(', '.join(loaded) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
