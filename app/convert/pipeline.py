@@ -98,7 +98,14 @@ def _prepared(options: ConvertOptions, reporter: Reporter) -> tuple["_Job", Engi
         backend = job.identity.backend
         try:
             version = job.versions.get(backend.value, "")
-            try_library(backend, version, reporter, precision=options.precision, dla_core=options.dla_core)
+            try_library(
+                backend,
+                version,
+                reporter,
+                precision=options.precision,
+                head=options.head,
+                dla_core=options.dla_core,
+            )
         except BackendUnavailable as error:
             if options.backend is not None:
                 raise

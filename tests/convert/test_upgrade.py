@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.board import board_facts
-from app.convert import pipeline
+from app.convert import export, pipeline
 from app.convert.build import Built
 from app.convert.options import ConvertOptions
 from app.convert.pipeline import Conversion
@@ -38,7 +38,9 @@ class Board:
         monkeypatch.setattr(pipeline, "choose_backend", lambda wanted, **_: (Backend.TENSORRT, "backend: tensorrt"))
         monkeypatch.setattr(pipeline, "try_library", lambda *_, **__: None)
         monkeypatch.setattr(pipeline, "backend_versions", lambda backend: {"tensorrt": self.tensorrt})
-        monkeypatch.setattr(pipeline, "export_onnx", lambda weights, options, work, reporter: work / "model.onnx")
+        traits = {"task": "detect", "family": "yolov8n", "parameters": 3_000_000}
+        exported = {"onnx": "model.onnx", "traits": traits}
+        monkeypatch.setattr(export, "run_child", lambda *_, **__: exported)
         monkeypatch.setattr(pipeline, "build_engine", self.build)
 
     def install(self, l4t: str, tensorrt: str, cuda: str) -> None:

@@ -63,6 +63,9 @@ class OnnxParser:
     def __init__(self, network: INetworkDefinition, logger: ILogger) -> None:
         self._network = network
 
+    def parse(self, model: bytes) -> bool:
+        return True
+
     def parse_from_file(self, model: str) -> bool:
         self._network._graph = Path(model)
         self._network._layers = [ILayer(node) for node in onnx.load(model).graph.node]
