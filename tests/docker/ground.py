@@ -1,6 +1,7 @@
 """What the containers stand on: a base image, the two images of this very source, copies of the checkout."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from app.engines.files import sha256_of
 from tests.command import PROJECT_ROOT
 from tests.docker.daemon import Compose, docker, has_image
 from tests.docker.wheels import PYTORCH_INDEX, answers, gather, local_torch, pip_settings, served
 
 BASE = "jetsmith-test/base:bookworm"  # what is made here where no base is given and no registry answers
 PACKAGES = "python3,python3-venv,ca-certificates"
-_IN_IMAGES = ("Dockerfile.l4t", "docker-compose.yml", ".dockerignore", "pyproject.toml", "app", "config", "models")
+_IN_IMAGES = (
+    *("Dockerfile.l4t", "docker-compose.yml", ".dockerignore", "pyproject.toml", "README.md", "LICENSE"),
+    *("app", "config", "models", "scripts/build_kernels", "scripts/image_*"),
+)
 _BUILD_LIMIT_S = 1800
 
 
@@ -92,22 +97,37 @@ def _pulled(image: str) -> bool:
         return False
 
 
-def make_base(name: str, arch: str = "") -> None:
+def make_base(name: str, arch: str = "amd64") -> None:
     """A Debian 12 from Debian's packages alone. A foreign `arch` needs its emulator registered with the kernel."""
     if os.getuid() or shutil.which("debootstrap") is None:
         lack("no base image: set JETSMITH_CPU_BASE to one with Python 3.10 or newer (debootstrap, as root, makes one)")
     with tempfile.TemporaryDirectory() as temporary:
-        root = Path(temporary) / "root"
-        options = ["--variant=minbase", f"--include={PACKAGES}", *([f"--arch={arch}"] if arch else [])]
-        log = Path(temporary) / "log"
+        root, log = Path(temporary) / "root", Path(temporary) / "log"
+        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", f"--arch={arch}", "bookworm", str(root)]
         with log.open("wb") as output:
-            command = ["debootstrap", *options, "bookworm", str(root)]
             made = subprocess.run(command, stdout=output, stderr=output, timeout=1500, check=False)
         assert made.returncode == 0, log.read_text(errors="replace")[-3000:]
         shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
-        platform = ["--platform", f"linux/{arch}"] if arch else []
-        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
-            docker("import", *platform, "-", name, stdin=tar.stdout, timeout_s=600)
+        load_image(name, root, arch)
+
+
+def load_image(name: str, root: Path, arch: str) -> None:
+    """`docker import` would have every image be of this machine's own architecture."""
+    folder = root.with_name("image")
+    folder.mkdir()
+    layer = folder / "layer.tar"
+    subprocess.run(["tar", "-C", str(root), "-cf", str(layer), "."], check=True)
+    config = {
+        "architecture": arch,
+        "os": "linux",
+        "config": {"Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256_of(layer)}"]},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with subprocess.Popen(["tar", "-C", str(folder), "-c", "."], stdout=subprocess.PIPE) as tar:
+        docker("load", stdin=tar.stdout, timeout_s=600)
 
 
 def lack(reason: str) -> None:
