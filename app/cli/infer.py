@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from app.types import Backend
 from config.settings import Settings
 
 if TYPE_CHECKING:
+    from app.infer.pipeline import Predictor
     from app.infer.sinks.open import SinkOptions
     from app.vision.decode import Thresholds
 
@@ -34,20 +37,30 @@ def _infer(args: argparse.Namespace) -> int:
     from app.infer.pipeline import InferOptions, infer
     from app.infer.sources.base import Selection
 
-    settings = _settings(args)
     reporter = make_reporter(verbose=args.verbose)
-    engine = _waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
+    if not args.sources:
+        from app.cli.service import service_command
+
+        return service_command(args, reporter)
+    settings = inference_settings(args)
+    engine = waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
     selection = Selection(args.fps, args.stride, args.duration)
     options = InferOptions(tuple(args.sources), _sinks(args), selection, progress=not sys.stdout.isatty())
-    from app.engines.open import open_runner
-
-    with open_runner(engine.path, engine.backend) as runner, SoftStop() as stop:
-        from app.vision.model import Model
-
-        model = Model(runner, _thresholds(settings, engine))
+    with open_model(settings, engine) as model, SoftStop() as stop:
         summary = infer(options, model, sys.stdout, reporter, stop.event)
     reporter.note(str(summary))
     return stop.exit_code or summary.exit_code
+
+
+@contextmanager
+def open_model(settings: Settings, engine: Engine) -> Iterator["Predictor"]:
+    """An engine ready for pictures, with the thresholds of the settings."""
+    from app.engines.open import open_runner
+
+    with open_runner(engine.path, engine.backend) as runner:
+        from app.vision.model import Model
+
+        yield Model(runner, _thresholds(settings, engine))
 
 
 def _sinks(args: argparse.Namespace) -> "SinkOptions":
@@ -61,7 +74,7 @@ def _sinks(args: argparse.Namespace) -> "SinkOptions":
     )
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def inference_settings(args: argparse.Namespace) -> Settings:
     overrides: dict[str, Any] = {
         **_model_flag(args.model),
         f"{YOLO}backend": args.backend,
@@ -87,7 +100,7 @@ def _model_flag(model: str | None) -> dict[str, Any]:
         return {f"{SOURCE}pt_model_path": f"models/{model}.pt"}
 
 
-def _waited_for(settings: Settings, model: str | None, reporter: Reporter) -> Engine:
+def waited_for(settings: Settings, model: str | None, reporter: Reporter) -> Engine:
     from app.infer.waiting import wait_for_engine
 
     status = status_path(settings.models_dir, configured_job(settings))

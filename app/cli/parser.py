@@ -79,7 +79,7 @@ def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_infer(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=_SOURCES)
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help=_SOURCES)
     _add_model(parser, "a model's name, or the path of its .pt or engine")
     parser.add_argument("--fps", type=_above(0.0), metavar="F", help="at most so many frames a second of each source")
     parser.add_argument("--stride", type=_whole_above_0, default=1, metavar="N", help="every Nth frame of each source")
@@ -139,6 +139,7 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="only these: an engine's alias; default: all")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--service", action="store_true", help="of services alone; JOB is then a service's name")
     parser.add_argument("--health", action="store_true", help="only the configured one, for a health check")
     parser.epilog = "Exit: 0 ready or being built, 1 failed, hung, or a JOB that was never begun."
     parser.set_defaults(run=_status)

@@ -5,16 +5,21 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
+from app.cli.service_status import show_services
 from app.cli.settings import configured_job, load
 from app.engines.engine import split_name
 from app.errors import EngineNotFound
+from app.infer.service.health import health_path
 from app.status import FOLDER, State, Status, read_status, status_path
 from app.text import printable
+from config.settings import Settings
 
 
 def status_command(args: argparse.Namespace) -> int:
     """Returns 0 if all that was asked for is ready or being built, 1 if any failed, hangs or cannot be read."""
     settings = load(args, {})
+    if args.service:
+        return _services(settings, args)
     models, jobs = settings.models_dir, [*map(_job, args.jobs)]
     if args.health and not jobs:
         jobs = [configured_job(settings)]
@@ -31,7 +36,17 @@ def status_command(args: argparse.Namespace) -> int:
         record = {**json.loads(status.to_json()), "hung": hung}
         print(json.dumps(record) if args.json else printable(_line(status, now), keep="\n"))
         code = max(code, int(hung or status.state is State.FAILED))
-    return code
+    return code if jobs else max(code, show_services(models, as_json=args.json))
+
+
+def _services(settings: Settings, args: argparse.Namespace) -> int:
+    """A health check asks of the configured one, and only while its container lives: none there is nothing bad."""
+    names = args.jobs
+    if args.health and not names:
+        names = [settings.infer.name or configured_job(settings)]
+        if not health_path(settings.models_dir, names[0]).exists():
+            return 0
+    return show_services(settings.models_dir, names, as_json=args.json)
 
 
 def _job(name: str) -> str:

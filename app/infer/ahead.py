@@ -25,6 +25,7 @@ class Reading:
 
     Args:
         stop: ends the run; set it from anywhere.
+        forever: goes on when all sources have ended: others may come.
         duration: seconds from the beginning, after which live sources are left.
     """
 
@@ -34,10 +35,13 @@ class Reading:
         reporter: Reporter,
         stop: threading.Event | None = None,
         duration: float | None = None,
+        *,
+        forever: bool = False,
     ) -> None:
         self.stop = stop or threading.Event()
         self._changed = threading.Condition()
-        self._lanes = [Lane(source, self._changed, self.stop, reporter) for source in sources]
+        self._reporter, self._forever = reporter, forever
+        self._lanes = [Lane(source, self._changed, reporter) for source in sources]
         self.was_stopped = False  # before all sources had ended
         self._turn = 0  # the lane that is asked first
         self._duration = duration
@@ -62,10 +66,23 @@ class Reading:
     ) -> None:
         self.was_stopped = self.stop.is_set()
         self.stop.set()
+        self._leave(self._lanes)
+
+    def change(self, gone: Sequence[Source], new: Sequence[Source]) -> None:
+        """While it runs, from another thread: leave some sources, and begin to read others."""
         with self._changed:
+            left = [lane for lane in self._lanes if lane.source in gone]
+            self._lanes = [lane for lane in self._lanes if lane not in left]
+            self._lanes += [Lane(source, self._changed, self._reporter) for source in new]
+        self._leave(left)
+
+    def _leave(self, lanes: Sequence[Lane]) -> None:
+        with self._changed:
+            for lane in lanes:
+                lane.stop.set()
             self._changed.notify_all()
         deadline = time.monotonic() + _LEAVE_S
-        for lane in self._lanes:
+        for lane in lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
 
     @property
@@ -76,7 +93,9 @@ class Reading:
 
     def states(self) -> tuple[SourceState, ...]:
         """How every source fares now; from any thread."""
-        return tuple(lane.state() for lane in self._lanes)
+        with self._changed:
+            lanes = list(self._lanes)
+        return tuple(lane.state() for lane in lanes)
 
     def progress(self) -> tuple[int, int | None]:
         """Frames read of all files; no total before every one has told its own."""
@@ -92,14 +111,15 @@ class Reading:
         Raises:
             RuntimeError: a thread has died of a bug; its traceback was shown.
         """
-        while batch := self._gather(size()):
+        while batch := self._gather(size):
             yield batch
 
-    def _gather(self, size: int) -> list[tuple[Lane, Item]]:
+    def _gather(self, size_now: Callable[[], int]) -> list[tuple[Lane, Item]]:
         """Empty at the end."""
         deadline: float | None = None
         with self._changed:
             while not self.stop.is_set():
+                size = size_now()  # also a sign of life, and the moment for another engine, where no frame comes
                 self._look_after_lanes(size)
                 open_lanes = self._open_lanes()
                 waiting = sum(len(lane.items) for lane in self._lanes)
@@ -111,7 +131,7 @@ class Reading:
                 more_may_come = any(lane.has_room for lane in open_lanes)
                 if waiting and (frames == 0 or frames >= size or is_late or not more_may_come):
                     return self._collect(size)
-                if not waiting and not open_lanes:
+                if not waiting and not open_lanes and not self._forever:
                     return []
                 self._changed.wait(min(_POLL_S, max(0.0, (deadline or time.monotonic() + 1) - time.monotonic())))
             return []

@@ -72,9 +72,9 @@ class Lane:
             that they are the newest.
     """
 
-    def __init__(self, source: Source, changed: threading.Condition, stop: threading.Event, reporter: Reporter) -> None:
+    def __init__(self, source: Source, changed: threading.Condition, reporter: Reporter) -> None:
         self.source = source
-        self.stop = stop
+        self.stop = threading.Event()
         self.take: Take
         self.prepare: Callable[[Image], Any]
         self.room = 2

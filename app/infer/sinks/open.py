@@ -58,7 +58,7 @@ def _opened(
 ) -> Iterable[Sink]:
     names = model.names
     if options.format is not None:
-        out, leave = _polled(stream)
+        out, leave = polled(stream)
         shown = Table(out, names) if options.format is OutputFormat.TABLE else JsonLines(out, names)
         yield Queued(shown, "standard output", reporter, beside_files=False, leave=leave)
     if options.output is not None:
@@ -73,9 +73,10 @@ def _opened(
         yield Queued(Crops(options.crops, names, model.task, inputs), f"cutting out into {options.crops}", reporter)
 
 
-def _polled(stream: TextIO) -> tuple[Stream, Callable[[], None]]:
+def polled(stream: TextIO) -> tuple[Stream, Callable[[], None]]:
+    """A stream whose waiting writes can be left, and how to leave them."""
     try:
-        polled = PolledStream(stream)
+        patient = PolledStream(stream)
     except io.UnsupportedOperation:  # a stream in memory, which never waits
         return stream, lambda: None
-    return polled, polled.leave
+    return patient, patient.leave

@@ -1,0 +1,108 @@
+"""The model of a service: another engine takes its place between two batches, and no frame is lost on the way."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.engines.engine import Engine
+from app.infer.pipeline import OwnsBuffers, Predictor, PreparesAhead
+from app.infer.service.plan import ModelPlan
+from app.infer.sources.base import fresh
+from app.metadata import ModelMetadata
+from app.types import Image, Result
+
+_LEAVE_S = 5.0
+
+
+class Loaded:
+    """An engine in memory that has answered once."""
+
+    def __init__(self, engine: Engine, plan: ModelPlan) -> None:
+        self.engine = engine
+        self._users = 0
+        self._changed = threading.Condition()
+        with ExitStack() as stack:
+            self.model: Predictor = stack.enter_context(plan.open(engine))
+            height, width = self.model.metadata.imgsz
+            self.model.predict_batch([np.zeros((height, width, 3), np.uint8)])
+            self._stack = stack.pop_all()
+
+    @contextmanager
+    def used(self) -> Iterator[Predictor]:
+        with self._changed:
+            self._users += 1
+        try:
+            yield self.model
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Once nobody uses it: threads that read ahead may be preparing a frame for it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._users == 0, timeout=_LEAVE_S)
+        self._stack.close()
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A frame that was prepared for one engine; another one that took over meanwhile needs the frame itself."""
+
+    owner: Loaded
+    image: Image
+    prepared: Any
+
+
+class Switch:
+    """The engine of the moment, in the form of a model. Only the thread that runs it may `turn`."""
+
+    def __init__(self, first: Loaded) -> None:
+        self._now = first
+
+    @property
+    def engine(self) -> Engine:
+        return self._now.engine
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._now.model.metadata
+
+    def turn(self, to: Loaded) -> Loaded:
+        """Take another engine from now on; returns the one before, which the caller closes."""
+        before, self._now = self._now, to
+        return before
+
+    def close(self) -> None:
+        self._now.close()
+
+    # --- what a run asks of a model ---
+
+    def predict_batch(self, images: Sequence[Any]) -> list[Result]:
+        loaded = self._now
+        with loaded.used() as model:
+            return model.predict_batch([_for(loaded, image) for image in images])
+
+    def prepare(self, image: Image) -> Any:
+        loaded = self._now
+        with loaded.used() as model:
+            prepared = model.prepare(image) if isinstance(model, PreparesAhead) else None
+        return None if prepared is None else _Ready(loaded, image, prepared)
+
+    @property
+    def frame_buffers(self) -> "Switch":
+        return self
+
+    def take(self, shape: tuple[int, int, int]) -> Image:
+        with self._now.used() as model:
+            return model.frame_buffers.take(shape) if isinstance(model, OwnsBuffers) else fresh(shape)
+
+
+def _for(loaded: Loaded, image: Any) -> Any:
+    if not isinstance(image, _Ready):
+        return image
+    return image.prepared if image.owner is loaded else image.image
