@@ -1,14 +1,16 @@
 """
 Wait for a converter to build the engine, by what its status file says.
 
-No clock of the day is asked: a board without a battery starts in the past and jumps when the network comes. What
-counts is whether the file says anything *new* while we watch. A converter speaks at least every five seconds, so
-whatever stands there unchanged is yesterday's word, or that of a process that was killed.
+What counts is whether the file says anything *new* while we watch. A converter speaks at least every five seconds, so
+whatever stands there unchanged is yesterday's word, or that of a process that was killed. The clock of the day decides
+nothing, for a board without a battery starts in the past and jumps when the network comes: it only shortens the wait
+after a converter that failed just before we looked.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from app.progress import Reporter
 from app.status import HUNG_AFTER, State, Status, read_status
 
 _POLL_S = 0.5
+_FRESH_S = 10.0
 _BUILT = EngineNotFound, EngineStale, EngineDamaged  # what a conversion mends
 
 
@@ -27,6 +30,7 @@ class Patience:
 
     begin: float = 20.0  # a converter that starts together with us has to load Python and its settings first
     silence: float = HUNG_AFTER.total_seconds()
+    just_failed: float = 6.0  # one that failed just before we came may be starting again
     failed: float = 3.0  # another converter may wait for the lock of the one that failed, and take over
 
 
@@ -42,11 +46,13 @@ class Watch:
     """
     What the words of a status file, one after the other, mean to one who waits. Pure: `look` is told the time.
 
-    `look` returns None once the engine is to be tried.
+    `look` returns None once the engine is to be tried. `is_fresh`: the first word seems to be seconds old.
     """
 
-    def __init__(self, first: Status | None, now: float, patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(
+        self, first: Status | None, now: float, patience: Patience | None = None, *, is_fresh: bool = False
+    ) -> None:
+        self._patience, self._is_fresh = patience or Patience(), is_fresh
         self._last, self._since = first, now
         self._heard = False  # whether anything was said while we watched
 
@@ -70,12 +76,20 @@ class Watch:
         return _sign(status)
 
     def _not_heard(self, status: Status | None, silent: float) -> Sign:
-        runs = status is not None and status.is_under_way
-        if silent <= (self._patience.silence if runs else self._patience.begin):
+        if silent <= self._begins_within(status):
             return Sign("wait for the converter to begin")
         if status is None or status.state is State.READY:
             raise ConvertError("nobody is building it")
-        raise _hung(status) if runs else _failure(status, "the last conversion failed, and none has begun since")
+        if status.is_under_way:
+            raise _hung(status)
+        raise _failure(status, "the last conversion failed, and none has begun since")
+
+    def _begins_within(self, status: Status | None) -> float:
+        if status is not None and status.is_under_way:
+            return self._patience.silence
+        if status is not None and status.state is State.FAILED and self._is_fresh:
+            return self._patience.just_failed
+        return self._patience.begin
 
     def _failed(self, status: Status, silent: float) -> Sign:
         if silent > self._patience.failed:
@@ -115,10 +129,16 @@ def _follow(path: Path, first: Status | None, reporter: Reporter, patience: Pati
 
 
 def _signs(path: Path, first: Status | None, patience: Patience | None) -> Iterator[Sign]:
-    watch = Watch(first, time.monotonic(), patience)
+    watch = Watch(first, time.monotonic(), patience, is_fresh=_is_fresh(first))
     while (sign := watch.look(read_status(path), time.monotonic())) is not None:
         yield sign
         time.sleep(_POLL_S)
+
+
+def _is_fresh(status: Status | None) -> bool:
+    if status is None:
+        return False
+    return abs((datetime.now(timezone.utc) - datetime.fromisoformat(status.heartbeat)).total_seconds()) < _FRESH_S
 
 
 def _as_promised(find: Callable[[], Engine]) -> Engine:

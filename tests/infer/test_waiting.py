@@ -19,7 +19,7 @@ from app.status import State, Status, status_path
 from app.status_reporter import StatusReporter
 
 YESTERDAY = "2026-01-01T00:00:00+00:00"
-PATIENCE = Patience(begin=20, silence=30, failed=3)
+PATIENCE = Patience(begin=20, silence=30, just_failed=6, failed=3)
 BEGIN = Sign("wait for the converter to begin")
 SETTLE = Sign("see whether another converter goes on")
 
@@ -97,6 +97,21 @@ def test_only_what_is_new_counts(words: list[tuple[float, Status | None]], outco
     assert seen == outcomes
 
 
+@pytest.mark.parametrize(
+    ("first", "given_up_after"),
+    [
+        pytest.param(OLD_FAILURE, 6, id="a-failure"),
+        pytest.param(OLD_READY, 20, id="an-engine-that-is-stale-since"),
+        pytest.param(OLD_RUN, 30, id="one-that-was-killed"),
+    ],
+)
+def test_a_failure_of_seconds_ago_is_not_waited_for_as_long(first: Status, given_up_after: float) -> None:
+    watch = Watch(first, 0, PATIENCE, is_fresh=True)
+    assert watch.look(first, given_up_after) == BEGIN
+    with pytest.raises(ConvertError):
+        watch.look(first, given_up_after + 1)
+
+
 class Finder:
     """An engine that is not there, until it is put there."""
 
@@ -116,7 +131,7 @@ class Finder:
 
 
 ENGINE = cast(Engine, object())
-SHORT = Patience(begin=1.5, silence=1.5, failed=0.3)
+SHORT = Patience(begin=1.5, silence=1.5, just_failed=0.5, failed=0.3)
 
 
 @pytest.fixture
@@ -187,6 +202,15 @@ def test_a_failure_says_why_and_what_to_do(path: Path) -> None:
     with pytest.raises(EngineNotFound, match="no room on the disk") as caught:
         _wait(find, path)
     assert caught.value.hint == "Make some."
+
+
+def test_a_failure_just_before_it_came_is_told_soon(path: Path) -> None:
+    with suppress(BuildFailed), StatusReporter(SilentReporter(), path):
+        raise BuildFailed("no room on the disk", hint="Make some.")
+    started = time.monotonic()
+    with pytest.raises(EngineNotFound, match="no room on the disk"):
+        _wait(Finder(), path)
+    assert time.monotonic() - started < SHORT.begin
 
 
 def test_nobody_who_converts_is_told_with_the_way_to_start_one(path: Path) -> None:
