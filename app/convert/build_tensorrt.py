@@ -249,7 +249,10 @@ def _build_failure(trt: Any, plan: Plan) -> BuildFailed:
     message = f"{trt.__name__} built no {plan.precision.value} engine from {plan.source.name}: "
     if not said or any(tells_of_no_memory(text) for text in said):
         return OutOfMemory(message + (_joined(said) or "it gave no reason"))
-    return BuildFailed(message + _joined(said), hint="Run it again with --verbose for all that TensorRT says.")
+    hint = "Run it again with --verbose for all that TensorRT says."
+    if plan.precision is Precision.INT8:  # 10.3 is known to fail so on end-to-end heads (ultralytics#23841)
+        hint = f"Take head: raw, or --precision FP16. {hint}"
+    return BuildFailed(message + _joined(said), hint=hint)
 
 
 def _joined(lines: list[str]) -> str:

@@ -115,6 +115,12 @@ def test_it_goes_down_the_whole_ladder(bench: Bench) -> None:
     assert built.facts["optimization_level"] == 0
 
 
+def test_every_step_of_the_ladder_is_for_the_same_dla_core(bench: Bench) -> None:
+    bench.build("kill", "none", "bad_alloc", options=replace(OPTIONS, dla_core=1))
+    jobs = json.loads((bench.work / "jobs.json").read_text())
+    assert [job["dla_core"] for job in jobs] == [1, 1, 1, 1]
+
+
 def test_at_the_end_it_explains_with_figures(bench: Bench) -> None:
     with pytest.raises(OutOfMemory, match="ran out of memory every time") as caught:
         bench.build(*["kill"] * 9)

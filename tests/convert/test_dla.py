@@ -199,9 +199,22 @@ def test_a_network_of_which_the_core_can_run_nothing_is_refused(tmp_path: Path, 
 
 
 def test_out_of_memory_is_told_as_such(detector: Path, install: Install) -> None:
-    install(dla_cores=2).out_of_memory = True
+    install(dla_cores=2).failure = "Error Code 2: OutOfMemory (Requested size was 9 bytes.)"
     with pytest.raises(OutOfMemory, match="OutOfMemory"):
         build(_job(detector), Listener())
+
+
+@pytest.mark.parametrize(
+    ("precision", "says"), [("INT8", "Take head: raw, or --precision FP16"), ("FP16", "--verbose")]
+)
+def test_what_the_builder_cannot_do_comes_with_what_to_try(
+    precision: str, says: str, detector: Path, install: Install
+) -> None:
+    install().failure = "Error Code 2: Internal Error (Assertion item.second != nullptr failed.)"
+    with pytest.raises(BuildFailed, match=r"item\.second") as caught:
+        build(_job(detector, dla_core=None, precision=precision, ranges=RANGES), Listener())
+    assert caught.value.hint.startswith((says, "Run it again with"))
+    assert ("head: raw" in caught.value.hint) is (precision == "INT8")
 
 
 # --- what is refused before ---

@@ -1,4 +1,4 @@
-"""INT8 with every head and with batches: calibrated, written, scored through ONNX Runtime, built for TensorRT for RTX."""
+"""INT8 with every head and with batches: calibrated, scored through ONNX Runtime, built by NVIDIA's builder."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -108,7 +108,7 @@ class Asked:
 
     networks: list[INetworkDefinition] = field(default_factory=list)
     configs: list[IBuilderConfig] = field(default_factory=list)
-    out_of_memory: bool = False  # answer so
+    failure: str = ""  # say so, and build nothing
 
 
 def tensorrt_with_builder(
@@ -140,8 +140,8 @@ def tensorrt_with_builder(
             return asked.configs[-1]
 
         def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> bytes | None:
-            if asked.out_of_memory:
-                self._listener.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 9 bytes.)")
+            if asked.failure:
+                self._listener.log(Severity.ERROR, asked.failure)
                 return None
             core = config.DLA_core if config.default_device_type is DeviceType.DLA else None
             return plan_of(network._graph, version=version, dla=core)
