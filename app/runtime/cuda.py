@@ -6,6 +6,7 @@ memory invalid here. It is current only between push and pop, so any thread may 
 """
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType, TracebackType
@@ -52,16 +53,53 @@ def cuda_errors_as_ours(doing: str) -> Iterator[None]:
         ) from error
 
 
-class HostMemory:
-    """Page-locked memory of the host, which the GPU also reads and writes where it lies."""
+class _Context:
+    """The GPU's primary context, kept as long as anyone holds it: page-locked memory outlives its session."""
 
-    def __init__(self, driver: Any, nbytes: int) -> None:
+    def __init__(self, device: Any) -> None:
+        self.handle = device.retain_primary_context()
+        self._lock = threading.RLock()  # the garbage collector may let go while somebody takes hold
+        self._holders = 1
+
+    def hold(self) -> "_Context":
+        with self._lock:
+            self._holders += 1
+        return self
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                self.handle.detach()
+
+
+class HostMemory:
+    """
+    Page-locked memory of the host, which the GPU also reads and writes where it lies.
+
+    It goes with the last array that shows a part of it, also after the session has ended.
+    """
+
+    def __init__(self, driver: Any, context: _Context, nbytes: int) -> None:
         flags = driver.host_alloc_flags
-        self.bytes: npt.NDArray[np.uint8] = driver.pagelocked_empty(
-            max(nbytes, 1), np.uint8, mem_flags=flags.DEVICEMAP | flags.PORTABLE
-        )
-        base: Any = self.bytes.base
-        self.address = int(base.get_device_pointer())
+        self.nbytes = max(nbytes, 1)
+        self._pinned: Any = driver.pagelocked_empty(self.nbytes, np.uint8, mem_flags=flags.DEVICEMAP | flags.PORTABLE)
+        self._context = context.hold()
+        self.start = int(self._pinned.__array_interface__["data"][0])
+        self.address = int(self._pinned.base.get_device_pointer())
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return {"shape": (self.nbytes,), "typestr": "|u1", "data": (self.start, False), "version": 3}
+
+    @property
+    def bytes(self) -> npt.NDArray[np.uint8]:
+        return np.asarray(self)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_context"):
+            self._pinned = None
+            self._context.let_go()
 
 
 class Buffer:
@@ -71,10 +109,10 @@ class Buffer:
     Where the GPU shares the host's memory (`mapped`), both are one.
     """
 
-    def __init__(self, driver: Any, spec: TensorSpec, *, mapped: bool) -> None:
-        self.spec, self._driver = spec, driver
+    def __init__(self, driver: Any, context: _Context, spec: TensorSpec, *, mapped: bool) -> None:
+        self.spec, self._driver, self._context = spec, driver, context
         self.nbytes = max(int(np.prod(spec.shape)) * spec.dtype.itemsize, 1)
-        self._host = HostMemory(driver, self.nbytes) if mapped else None
+        self._host = HostMemory(driver, context, self.nbytes) if mapped else None
         self._device = None if mapped else driver.mem_alloc(self.nbytes)
         if self._device is not None:
             driver.memset_d8(int(self._device), 0, self.nbytes)
@@ -82,7 +120,7 @@ class Buffer:
     @property
     def host(self) -> npt.NDArray[Any]:
         if self._host is None:
-            self._host = HostMemory(self._driver, self.nbytes)
+            self._host = HostMemory(self._driver, self._context, self.nbytes)
         return self._host.bytes.view(self.spec.dtype).reshape(self.spec.shape)
 
     @property
@@ -102,7 +140,7 @@ class Buffer:
             self._driver.memcpy_dtoh_async(self.host, self._device, stream)
 
     def free(self) -> None:
-        """Give back the GPU's memory. The host's goes with the last array that points into it."""
+        """Give back the GPU's memory."""
         if self._device is not None:
             self._device.free()
 
@@ -134,7 +172,6 @@ class CudaSession:
 
     def __init__(self, memory: GpuMemory = GpuMemory.AUTO) -> None:
         self._memory = memory
-        self._stack = ExitStack()
         self._buffers: list[Buffer] = []
         self._allocations: dict[int, Any] = {}
         self._at_exit = ExitStack()
@@ -149,11 +186,12 @@ class CudaSession:
                 )
             device = self._driver.Device(0)
             self._read_attributes(device)
-            self._context = device.retain_primary_context()
-            self._stack.callback(self._context.detach)
-            with self._stack, self.current():  # leaving early gives the context back
-                self._stream = self._driver.Stream()
-                self._stack = self._stack.pop_all()
+            self._context = _Context(device)
+            with ExitStack() as stack:
+                stack.callback(self._context.let_go)
+                with self.current():
+                    self._stream = self._driver.Stream()
+                stack.pop_all()
         return self
 
     def _read_attributes(self, device: Any) -> None:
@@ -169,19 +207,21 @@ class CudaSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._stack, cuda_errors_as_ours("closing the GPU"), self.current():
-            if error is None:  # after a failure it would only fail again, and hide what failed first
-                self._stream.synchronize()
-            self._at_exit.close()
-            self.free_buffers()
-            for address in list(self._allocations):
-                self.free(address)
-            del self._stream
+        with ExitStack() as stack:
+            stack.callback(self._context.let_go)
+            with cuda_errors_as_ours("closing the GPU"), self.current():
+                if error is None:  # after a failure it would only fail again, and hide what failed first
+                    self._stream.synchronize()
+                self._at_exit.close()
+                self.free_buffers()
+                for address in list(self._allocations):
+                    self.free(address)
+                del self._stream
 
     @contextmanager
     def current(self) -> Iterator[None]:
         """Make the context this thread's own for a while."""
-        self._context.push()
+        self._context.handle.push()
         try:
             yield
         finally:
@@ -198,7 +238,7 @@ class CudaSession:
     def buffer(self, spec: TensorSpec, *, mapped: bool = False) -> Buffer:
         """Zeroed memory for one tensor. Call it inside `current()`."""
         with cuda_errors_as_ours(f"making room for {spec.name!r} {spec.shape}"):
-            made = Buffer(self._driver, spec, mapped=mapped)
+            made = Buffer(self._driver, self._context, spec, mapped=mapped)
         self._buffers.append(made)
         return made
 
@@ -207,9 +247,9 @@ class CudaSession:
             self._buffers.pop().free()
 
     def host_memory(self, nbytes: int) -> HostMemory:
-        """It goes with the last array that points into it. Call it inside `current()`."""
+        """Call it inside `current()`."""
         with cuda_errors_as_ours(f"making room for {nbytes} bytes of page-locked memory"):
-            return HostMemory(self._driver, nbytes)
+            return HostMemory(self._driver, self._context, nbytes)
 
     def allocate(self, nbytes: int) -> int:
         """Zeroed memory of the GPU, by its address. Call it inside `current()`."""

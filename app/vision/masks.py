@@ -33,7 +33,7 @@ def masks_of(
         prototypes: (channels, height, width), covering the letterboxed input.
         xyxy: (n, 4), in pixels of the picture and within it.
     """
-    grid = _Grid.of(picture_hw, prototypes.shape[1:])
+    grid = MaskGrid.of(picture_hw, prototypes.shape[1:])
     flat = prototypes.reshape(len(prototypes), -1)
     for start in range(0, len(coefficients), _OBJECTS_AT_ONCE):
         with np.errstate(invalid="ignore", over="ignore"):  # NaN is not above zero: no pixel
@@ -76,7 +76,7 @@ class _Axis:
 
 
 @dataclass(frozen=True)
-class _Grid:
+class MaskGrid:
     """
     The prototypes, grown by a whole factor, and the picture's place in them.
 
@@ -90,7 +90,7 @@ class _Grid:
     left: int
 
     @classmethod
-    def of(cls, picture_hw: tuple[int, int], proto_hw: tuple[int, int]) -> "_Grid":
+    def of(cls, picture_hw: tuple[int, int], proto_hw: tuple[int, int]) -> "MaskGrid":
         input_hw = _PROTO_STRIDE * proto_hw[0], _PROTO_STRIDE * proto_hw[1]
         content = content_size(picture_hw, input_hw)
         spare = (input_hw[0] - content[0]) | (input_hw[1] - content[1])
@@ -112,7 +112,7 @@ class _Grid:
         return _Axis.of(pixels, self.picture_hw[1], self.content_hw[1], self.left)
 
 
-def _mask(logits: FloatArray, grid: _Grid, box: FloatArray) -> Mask:
+def _mask(logits: FloatArray, grid: MaskGrid, box: FloatArray) -> Mask:
     left, top, right, bottom = (math.ceil(edge) for edge in box.tolist())  # a pixel belongs by its corner
     x, y = range(left, max(right, left)), range(top, max(bottom, top))
     if not x or not y:
@@ -120,7 +120,7 @@ def _mask(logits: FloatArray, grid: _Grid, box: FloatArray) -> Mask:
     return Mask(_sample(logits, grid, grid.rows(y), grid.columns(x)), left, top)
 
 
-def _sample(logits: FloatArray, grid: _Grid, rows: _Axis, columns: _Axis) -> BoolArray:
+def _sample(logits: FloatArray, grid: MaskGrid, rows: _Axis, columns: _Axis) -> BoolArray:
     """Where the logits, bilinearly between their samples, are above zero."""
     patch, y, x = _grown_patch(logits, grid.factor, rows, columns)
     across = _between(patch, columns, x, axis=1)

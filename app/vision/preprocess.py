@@ -63,8 +63,7 @@ def classify_into(slot: Slot, picture: Image) -> None:
     # Pillow keeps the order of the channels, so BGR passes as RGB.
     whole = PilImage.fromarray(picture)
     height, width = slot.shape[1:]
-    resized_h, resized_w = _classify_size(picture.shape[:2], (height, width))
-    top, left = round((resized_h - height) / 2.0), round((resized_w - width) / 2.0)
+    (resized_h, resized_w), top, left = classify_place(picture.shape[:2], (height, width))
     if resized_h * resized_w <= _WHOLE_UP_TO * height * width:
         resized = whole.resize((resized_w, resized_h), PilImage.Resampling.BILINEAR)
         middle = resized.crop((left, top, left + width, top + height))
@@ -84,11 +83,13 @@ def check_picture(picture: Image) -> None:
         )
 
 
-def _classify_size(picture_hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[int, int]:
+def classify_place(picture_hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[tuple[int, int], int, int]:
+    """To what (height, width) a picture is resized, and where in it the part begins that is cut out: top, left."""
     if target_hw[0] != target_hw[1]:
-        return target_hw
+        return target_hw, 0, 0
     side, short = target_hw[0], min(picture_hw)
-    return int(side * picture_hw[0] / short), int(side * picture_hw[1] / short)
+    height, width = int(side * picture_hw[0] / short), int(side * picture_hw[1] / short)
+    return (height, width), round((height - side) / 2.0), round((width - side) / 2.0)
 
 
 def _fill_margins(slot: Slot, rows: slice, columns: slice) -> None:

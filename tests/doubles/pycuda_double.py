@@ -37,8 +37,7 @@ class CudaDouble:
     def __init__(self, *, devices: int = 1, memory_bytes: int = 2**30, integrated: bool = False) -> None:
         self.memory_bytes = memory_bytes
         self.integrated = integrated
-        self.loaded: list[bytes] = []  # binaries of kernels
-        self.mapped: set[int] = set()  # page-locked memory that the GPU may use where it lies
+        self.launched: list[str] = []  # names of kernels
         self.live: dict[int, Any] = {}  # address of every allocation: its buffer
         self.retained = 0
         self.streams: dict[int, Stream] = {}
@@ -213,7 +212,6 @@ class Module:
         double.need_context()
         if image != KERNELS:
             raise LogicError("cuModuleLoadDataEx failed: device kernel image is invalid")
-        double.loaded.append(image)
         self._double = double
 
     def get_function(self, name: str) -> "Function":
@@ -234,6 +232,7 @@ class Function:
         self, grid: tuple[int, int, int], block: tuple[int, int, int], stream: Stream, *args: bytes
     ) -> None:
         self._double.need_context()
+        self._double.launched.append(self._name)
         argument = struct.pack(self._format, *args)
         size = (ctypes.c_uint * 3)(*grid)
         name = self._name.encode()

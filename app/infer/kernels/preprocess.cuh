@@ -7,27 +7,31 @@ constexpr int PIXELS = 2;      // per thread
 constexpr int TILE = 12288;    // bytes of shared memory: two rows of BGR, or two of luma and two of chroma
 constexpr int GREY = 114;
 constexpr int WEIGHT_BITS = 11;
+constexpr int FILTER_BITS = 22;
 
 struct Pixel {
     int blue, green, red;
 };
 
-// Two neighbouring samples and their weights, which add up to 2048: OpenCV's INTER_LINEAR on bytes.
+// Two neighbouring samples and their weights, which add up to 2048: OpenCV's INTER_LINEAR on bytes. At the edges it
+// gives one column all the weight, but mixes a row with itself, which rounds differently.
 struct Between {
     int first, second, weight0, weight1;
 };
 
+enum Axis { ROWS, COLUMNS };
+
+template <Axis AXIS>
 __device__ inline Between between(int at, int size, int resized) {
     const i64 numerator = i64(2 * at + 1) * size - resized, denominator = 2 * i64(resized);
     i64 whole = numerator / denominator, rest = numerator % denominator;
     if (rest < 0) whole -= 1, rest += denominator;
     const float place = float(whole) + float(rest) / float(denominator);  // rounded as OpenCV's float is
-    int first = int(floorf(place));
-    float part = place - float(first);
-    if (first < 0) first = 0, part = 0.0f;
-    if (first >= size - 1) first = size - 1, part = 0.0f;
-    const float one = 1 << WEIGHT_BITS;
-    return {first, min(first + 1, size - 1), int(rintf((1.0f - part) * one)), int(rintf(part * one))};
+    const int first = int(floorf(place));
+    const bool outside = first < 0 || first >= size - 1;
+    const float part = AXIS == COLUMNS && outside ? 0.0f : place - float(first), one = 1 << WEIGHT_BITS;
+    return {min(max(first, 0), size - 1), min(max(first + 1, 0), size - 1), int(rintf((1.0f - part) * one)),
+            int(rintf(part * one))};
 }
 
 __device__ inline int mixed(int upper, int lower, const Between& rows) {
@@ -152,9 +156,9 @@ extern "C" __global__ void __launch_bounds__(LETTERBOX_THREADS) letterbox(const 
     Between rows = {};
     Row upper = {}, lower = {};
     if (has_content) {
-        rows = between(y, frame.height, frame.content_height);
-        const int from = between(first, frame.width, frame.content_width).first;
-        const int to = between(last, frame.width, frame.content_width).second + 1;
+        rows = between<ROWS>(y, frame.height, frame.content_height);
+        const int from = between<COLUMNS>(first, frame.width, frame.content_width).first;
+        const int to = between<COLUMNS>(last, frame.width, frame.content_width).second + 1;
         upper = near_row(tile, frame, rows.first, from, to);
         lower = rows.weight1 ? near_row(tile + TILE / 2, frame, rows.second, from, to) : upper;
     }
@@ -165,7 +169,7 @@ extern "C" __global__ void __launch_bounds__(LETTERBOX_THREADS) letterbox(const 
         const int x = out_x + index - left;
         pixels[index] = {GREY, GREY, GREY};
         if (has_content && x >= first && x <= last)
-            pixels[index] = resized_pixel(upper, lower, rows, between(x, frame.width, frame.content_width));
+            pixels[index] = resized_pixel(upper, lower, rows, between<COLUMNS>(x, frame.width, frame.content_width));
     }
     if (out_x + 1 < job.input_width && job.input_width % 2 == 0) {
         store_pair(job, slot, out_y, out_x, pixels[0], pixels[1]);
@@ -175,31 +179,42 @@ extern "C" __global__ void __launch_bounds__(LETTERBOX_THREADS) letterbox(const 
         store(job, slot, out_y, out_x + index, pixels[index]);
 }
 
-// The samples under Pillow's triangle filter, which grows with the scale.
+// The samples under Pillow's triangle filter, which grows with the scale, and their weights in its whole numbers.
 struct Taps {
     int first, count;
-    float centre, inverse;  // of the first sample's place; of the filter's width
+    float centre, inverse, total;  // of the first sample's place; of the filter's width
 
-    __device__ float weight(int index) const { return fmaxf(0.0f, 1.0f - fabsf((float(index) - centre) * inverse)); }
+    __device__ float height(int index) const { return fmaxf(0.0f, 1.0f - fabsf((float(index) - centre) * inverse)); }
+    __device__ int weight(int index) const { return int(height(index) / total * float(1 << FILTER_BITS) + 0.5f); }
 };
 
 __device__ inline Taps taps_at(int at, int size, int resized) {
     const double scale = double(size) / double(resized), width = scale > 1.0 ? scale : 1.0;
     const double centre = (at + 0.5) * scale;
     const int first = max(int(centre - width + 0.5), 0), last = min(int(centre + width + 0.5), size);
-    return {first, last - first, float(centre - 0.5 - first), float(1.0 / width)};
+    Taps taps = {first, last - first, float(centre - 0.5 - first), float(1.0 / width), 0.0f};
+    for (int index = 0; index < taps.count; ++index) taps.total += taps.height(index);
+    return taps;
 }
 
-__device__ inline int rounded_byte(float value) { return clamp_byte(int(floorf(value + 0.5f))); }
+struct Sum {
+    int blue, green, red;
+
+    __device__ void add(const Pixel& pixel, int weight) {
+        blue += pixel.blue * weight, green += pixel.green * weight, red += pixel.red * weight;
+    }
+
+    __device__ Pixel rounded() const {
+        return {clamp_byte(blue >> FILTER_BITS), clamp_byte(green >> FILTER_BITS), clamp_byte(red >> FILTER_BITS)};
+    }
+};
+
+constexpr int FILTER_HALF = 1 << (FILTER_BITS - 1);
 
 __device__ inline Pixel filtered_row(const Row& row, const Taps& taps) {
-    float blue = 0.0f, green = 0.0f, red = 0.0f, total = 0.0f;
-    for (int index = 0; index < taps.count; ++index) {
-        const float weight = taps.weight(index);
-        const Pixel pixel = row.at(taps.first + index);
-        blue += weight * pixel.blue, green += weight * pixel.green, red += weight * pixel.red, total += weight;
-    }
-    return {rounded_byte(blue / total), rounded_byte(green / total), rounded_byte(red / total)};
+    Sum sum = {FILTER_HALF, FILTER_HALF, FILTER_HALF};
+    for (int index = 0; index < taps.count; ++index) sum.add(row.at(taps.first + index), taps.weight(index));
+    return sum.rounded();
 }
 
 // For classification: the shorter side fills the input, the middle is cut out. Rounded to bytes between the passes.
@@ -211,14 +226,12 @@ extern "C" __global__ void crop(const Job job) {
     const int y = at / job.input_width, x = at % job.input_width;
     const Taps rows = taps_at(y - frame.top, frame.height, frame.content_height);
     const Taps columns = taps_at(x - frame.left, frame.width, frame.content_width);
-    float blue = 0.0f, green = 0.0f, red = 0.0f, total = 0.0f;
+    Sum sum = {FILTER_HALF, FILTER_HALF, FILTER_HALF};
     for (int index = 0; index < rows.count; ++index) {
-        const float weight = rows.weight(index);
-        if (weight == 0.0f) continue;
-        const Pixel pixel = filtered_row(row_of(frame, rows.first + index), columns);
-        blue += weight * pixel.blue, green += weight * pixel.green, red += weight * pixel.red, total += weight;
+        const int weight = rows.weight(index);
+        if (weight != 0) sum.add(filtered_row(row_of(frame, rows.first + index), columns), weight);
     }
-    store(job, slot, y, x, {rounded_byte(blue / total), rounded_byte(green / total), rounded_byte(red / total)});
+    store(job, slot, y, x, sum.rounded());
 }
 
 __device__ inline void copy_bytes(u64 to, u64 from, i64 bytes) {
@@ -247,8 +260,8 @@ extern "C" __global__ void upload(const Job job) {
         return;
     }
     for (int y = blockIdx.x; y < frame.content_height; y += gridDim.x) {
-        const Between rows = between(y, frame.height, frame.content_height);
-        const int done = y ? last_row(between(y - 1, frame.height, frame.content_height)) : -1;
+        const Between rows = between<ROWS>(y, frame.height, frame.content_height);
+        const int done = y ? last_row(between<ROWS>(y - 1, frame.height, frame.content_height)) : -1;
         if (rows.first > done) copy_row(frame, rows.first);
         if (last_row(rows) > max(rows.first, done)) copy_row(frame, rows.second);
     }

@@ -1,0 +1,144 @@
+"""How the work gets to the GPU: one graph, or piece by piece with a word why."""
+
+import gc
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.infer.gpu import model_for
+from app.infer.gpu.frames import Nv12
+from app.infer.gpu.model import GpuModel
+from app.progress import SilentReporter
+from app.types import GpuMemory, Task
+from app.vision.decode import Thresholds
+from app.vision.model import Model
+from tests.doubles.cuda_bindings_double import CudaBindingsDouble
+from tests.doubles.pycuda_double import CudaDouble
+from tests.infer.gpu.conftest import install_bindings
+from tests.infer.gpu.heads import head_of
+from tests.infer.gpu.taped import TapedRunner
+
+PICTURE = np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+class Told(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def _objects(model: Any, frame: Any = PICTURE) -> int:
+    return len(model.predict(frame).detections)
+
+
+def test_new_sizes_need_no_new_capture(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
+    told = Told()
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    with TapedRunner(metadata, tape) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, told)
+        at_start = runner.enqueued
+        for size in ((48, 64), (480, 640), (10, 300)):
+            model.predict(np.zeros((*size, 3), np.uint8))
+        model.predict(Nv12(np.zeros((64, 96), np.uint8), np.zeros((32, 48, 2), np.uint8)))
+        assert (model.captured, runner.enqueued, len(bindings.graphs)) == (True, at_start, 1)
+        assert min(vars(model.predict(PICTURE).speed_ms).values()) > 0
+    assert told.warnings == []
+
+
+@pytest.mark.parametrize("why", ["refused", "dla", "no-bindings"])
+def test_without_a_graph_it_computes_the_same_and_says_why_once(
+    why: str, cuda: CudaDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if why == "no-bindings":
+        monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    else:
+        install_bindings(CudaBindingsDouble(cuda, refuses=why == "refused"), monkeypatch)
+    told = Told()
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    with TapedRunner(metadata, tape, capturable=why != "dla") as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, told)
+        found = [_objects(model) for _ in range(3)]
+        assert found == [_objects(Model(runner))] * 3
+        assert not model.captured
+    (warning,) = told.warnings
+    assert {"refused": "INVALIDATED", "dla": "DLA", "no-bindings": "cuda-bindings"}[why] in warning
+
+
+def test_nothing_stays_behind(cuda: CudaDouble, bindings: CudaBindingsDouble, tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.SEGMENT, batch=1)
+    with TapedRunner(metadata, tape) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        assert _objects(model) > 0
+    del model
+    gc.collect()
+    assert (cuda.retained, cuda.live, cuda.stack(), bindings.events) == (0, {}, [], [])
+    assert not any(graph.live for graph in bindings.graphs)
+
+
+def test_masks_outlive_the_model(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.SEGMENT, batch=1)
+    with TapedRunner(metadata, tape) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        first = model.predict(PICTURE).detections
+        assert first is not None
+        before = [mask.bitmap.copy() for mask in first.masks or ()]
+        model.predict(255 - PICTURE)
+    for mask, wanted in zip(first.masks or (), before, strict=True):
+        np.testing.assert_array_equal(mask.bitmap, wanted)
+
+
+@pytest.mark.parametrize("memory", list(GpuMemory))
+@pytest.mark.parametrize("integrated", [False, True])
+def test_frames_are_copied_unless_the_gpu_shares_the_hosts_memory(
+    memory: GpuMemory, integrated: bool, cuda: CudaDouble, bindings: CudaBindingsDouble, tmp_path: Path
+) -> None:
+    cuda.integrated = integrated
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    with TapedRunner(metadata, tape, memory=memory) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        _objects(model)
+        mapped = memory is GpuMemory.MAPPED or (memory is GpuMemory.AUTO and integrated)
+        assert runner.session.mapped == mapped
+        assert ("upload" in cuda.launched) != mapped
+
+
+def test_a_frame_in_the_pool_is_not_copied_and_any_other_is(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    with TapedRunner(metadata, tape) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        pinned = model.frame_buffers.take((100, 128, 3))
+        pinned[:] = np.random.default_rng(4).integers(0, 256, pinned.shape, dtype=np.uint8)
+        part = pinned[7:71, 5:101]  # begins in the middle of a word, and its rows lie apart
+        flipped = pinned[::-1, ::-1]
+        for frame in (pinned, part, flipped, np.asfortranarray(pinned)):
+            model.predict(frame)
+            Model(runner).predict(frame)
+            np.testing.assert_array_equal(runner.input_on_gpu(), runner.fed)
+        assert model._reachable(part) is part
+        assert model._reachable(flipped) is not flipped
+
+
+def test_a_batch_may_be_smaller_than_the_engines(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.DETECT, batch=3)
+    with TapedRunner(metadata, tape) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        assert [len(model.predict_batch([PICTURE] * count)) for count in (0, 1, 3, 4)] == [0, 1, 3, 4]
+        found = model.predict_batch([PICTURE] * 4)
+        expected = Model(runner).predict_batch([PICTURE] * 4)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.detections is not None
+        assert theirs.detections is not None
+        np.testing.assert_array_equal(ours.detections.xyxy, theirs.detections.xyxy)
+
+
+def test_a_runner_of_the_cpu_keeps_the_cpu_path(tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    told = Told()
+    model = model_for(TapedRunner(metadata, tape), Thresholds(), tmp_path, told)
+    assert isinstance(model, Model)
+    assert told.warnings == []
