@@ -95,7 +95,8 @@ class Live:
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(SourceError) & tenacity.retry_if_not_exception_type(final),
-            wait=tenacity.wait_exponential_jitter(patience.first_retry_s, patience.last_retry_s, jitter=0.2),
+            wait=tenacity.wait_exponential(multiplier=patience.first_retry_s, max=patience.last_retry_s)
+            + tenacity.wait_random(0, patience.first_retry_s),  # cameras behind one switch do not all come at once
             stop=lambda _: self._is_over(desk),
             sleep=tenacity.sleep_using_event(desk.stop),
             before_sleep=tell,

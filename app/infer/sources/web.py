@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
-from typing import Protocol
+from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from app.errors import SourceError
@@ -78,6 +78,7 @@ def _opener(passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm) -> urllib
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
         urllib.request.HTTPRedirectHandler(),
+        _ClosesRefusals(),
         urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDigestAuthHandler(passwords),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -87,6 +88,15 @@ def _opener(passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm) -> urllib
     for handler in handlers:
         opener.add_handler(handler)
     return opener
+
+
+class _ClosesRefusals(urllib.request.BaseHandler):
+    """urllib asks again with the password, and leaves the first connection open."""
+
+    handler_order = 100  # before those that know passwords
+
+    def http_error_401(self, request: object, answer: IO[bytes], *_: object) -> None:
+        answer.close()
 
 
 def _split(address: str) -> tuple[str, str, str]:
