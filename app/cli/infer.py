@@ -14,7 +14,7 @@ from app.cli.settings import SOURCE, YOLO, configured_job, load, own_file, store
 from app.cli.soft_stop import SoftStop
 from app.engines.engine import Engine, alias_for, check, split_name
 from app.engines.files import sha256_of
-from app.engines.identity import platform_of
+from app.engines.identity import ABSENT, platform_of
 from app.engines.store import EngineStore
 from app.errors import EngineNotFound, UnknownModel
 from app.progress import Reporter
@@ -46,21 +46,25 @@ def _infer(args: argparse.Namespace) -> int:
     engine = waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
     selection = Selection(args.fps, args.stride, args.duration)
     options = InferOptions(tuple(args.sources), _sinks(args), selection, progress=not sys.stdout.isatty())
-    with open_model(settings, engine) as model, SoftStop() as stop:
+    with open_model(settings, engine, reporter) as model, SoftStop() as stop:
         summary = infer(options, model, sys.stdout, reporter, stop.event)
     reporter.note(str(summary))
     return stop.exit_code or summary.exit_code
 
 
 @contextmanager
-def open_model(settings: Settings, engine: Engine) -> Iterator["Predictor"]:
+def open_model(settings: Settings, engine: Engine, reporter: Reporter) -> Iterator["Predictor"]:
     """An engine ready for pictures, with the thresholds of the settings."""
     from app.engines.open import open_runner
+    from app.infer.gpu import cpu_model, model_for
 
-    with open_runner(engine.path, engine.backend) as runner:
-        from app.vision.model import Model
-
-        yield Model(runner, _thresholds(settings, engine))
+    yolo = settings.vision.yolo
+    with open_runner(engine.path, engine.backend, yolo.gpu_memory) as runner:
+        thresholds = _thresholds(settings, engine)
+        if yolo.frame_path == "cpu":
+            yield cpu_model(runner, thresholds)
+        else:
+            yield model_for(runner, thresholds, store_root(settings), reporter)
 
 
 def _sinks(args: argparse.Namespace) -> "SinkOptions":
@@ -164,6 +168,8 @@ def _unlike_settings(settings: Settings, engine: Engine) -> list[str]:
         "head": yolo.model_source.head.value,
         "precision": tensorrt.precision.value,
     }
+    if tensorrt.dla_core is not None or "dla_core" in engine.identity.recipe:  # which names none but for the DLA
+        asked["dla_core"] = ABSENT if tensorrt.dla_core is None else str(tensorrt.dla_core)
     return [str(change) for change in engine.unlike(engine.identity.platform, asked)]
 
 

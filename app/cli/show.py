@@ -13,11 +13,13 @@ def engine_lines(engine: Engine, alias: Path, state: str) -> list[str]:
     precision = manifest.actual.value
     if manifest.actual is not manifest.requested:
         precision += f" ({manifest.requested.value} was asked for)"
+    core = manifest.model.get("dla")
+    dla = "" if core is None else f", DLA core {printable(str(core))}"
     return [
         f"engine:   {shown(alias)} -> {shown(engine.path)}",
         f"          {state}",
         f"model:    {printable(manifest.weights.name)}, {engine.metadata.task.value}, input {height}×{width}, "
-        f"{precision}, batch {engine.metadata.batch}, {manifest.size / 1e6:.1f} MB",
+        f"{precision}, batch {engine.metadata.batch}, {manifest.size / 1e6:.1f} MB{dla}",
         f"verified: {verification_line(manifest.verification, manifest.actual)}",
     ]
 
@@ -33,7 +35,7 @@ def verification_line(figures: object, actual: Precision) -> str:
             ("objects_lost", "lost", ""),
             ("box_px_p95", "boxes within", " px"),
             ("keypoint_px_p95", "keypoints within", " px"),
-            ("mask_iou_p5", "mask IoU", ""),
+            ("mask_iou", "mask IoU", ""),
             ("confidence_p95", "confidence within", ""),
             ("probability_max", "probabilities within", ""),
         )

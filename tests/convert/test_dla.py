@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from app.cli import main
+from app.cli.infer import _unlike_settings
+from app.cli.show import engine_lines
 from app.convert import build as build_module
 from app.convert import export as export_module
 from app.convert import layers, library_child, pipeline
@@ -28,6 +30,7 @@ from app.runtime import tensorrt_compat as compat
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from app.runtime.tensorrt import TensorRTRunner
 from app.types import Backend, Head, Precision
+from config.settings import load_settings
 from tests import onnx_graphs
 from tests.conftest import PROJECT_ROOT
 from tests.doubles.pycuda_double import CudaDouble
@@ -336,6 +339,24 @@ def test_from_the_setting_to_the_manifest(bench: Callable[[str], Bench], install
     assert manifest.build["dla"]["layers_it_can_run"] > 0
     assert manifest.build["layers"] == {"FP32": 1}  # the inspector's double tells of one layer
     assert read_header(engine.path)[0]["dla"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("built_for", "set_to", "said"),
+    [(0, 0, []), (None, None, []), (0, None, ["DLA core 0 → none"]), (None, 1, ["DLA core none → 1"])],
+)
+def test_people_are_told_of_the_core(
+    built_for: int | None, set_to: int | None, said: list[str], bench: Callable[[str], Bench], install: Install
+) -> None:
+    install(dla_cores=2)
+    conversion = bench("orin-nx-without-model").convert(dla_core=built_for)
+    assert conversion.engine is not None
+    assert conversion.alias is not None
+    shown = "\n".join(engine_lines(conversion.engine, conversion.alias, "built"))
+    assert ("DLA core 0" in shown) is (built_for == 0)
+    settings = load_settings(overrides={"vision.yolo.tensorrt_engine_settings.dla_core": set_to})
+    told = _unlike_settings(settings, conversion.engine)
+    assert [change for change in told if "DLA" in change] == said
 
 
 def test_another_core_or_none_builds_anew_and_says_so(bench: Callable[[str], Bench], install: Install) -> None:
