@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from app.catalog import parse_model_name
 from app.errors import UnknownModel
-from app.types import Backend, Head, Precision
+from app.types import Backend, GpuMemory, Head, Precision
 from config._fields import Section
 from config._fields import absolute as _absolute
 from config._fields import setting as _setting
@@ -211,6 +211,16 @@ class Yolo(Section):
         None,
         "Only these classes; null for all.",
         'a list of one or more class numbers and names such as [0, "person"], or null for all',
+    )
+    frame_path: Annotated[Literal["auto", "cpu"], _any_case(str.lower)] = _setting(
+        "auto",
+        "Where frames are prepared and answers read; auto takes the GPU where the engine runs on one.",
+        "auto or cpu",
+    )
+    gpu_memory: Annotated[GpuMemory, _any_case(str.lower)] = _setting(
+        GpuMemory.AUTO,
+        "Whether the GPU uses the host's memory or copies into its own; auto shares it on a Jetson.",
+        "auto, mapped or copied",
     )
     tensorrt_engine_settings: TensorRTEngineSettings = TensorRTEngineSettings()
     model_source: ModelSource = ModelSource()

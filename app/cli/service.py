@@ -98,7 +98,7 @@ def _plan(settings: Settings, args: argparse.Namespace, reporter: Reporter) -> "
         key=(settings.vision.model_dump_json(), backend),
         alias=alias_for(Path(settings.vision.yolo.model_path), backend),
         find=lambda: find_engine(settings, args.model, reporter),
-        open=lambda engine: open_model(settings, engine),
+        open=lambda engine: open_model(settings, engine, reporter),
     )
     selection = Selection(settings.infer.fps, settings.infer.stride)
     return Plan(_name(settings), settings.infer.sources, selection, _sinks(settings), model)

@@ -5,29 +5,29 @@ from pathlib import Path
 
 from app.engines.header import read_header
 from app.runtime.base import Runner
-from app.types import Backend
+from app.types import Backend, GpuMemory
 
 
-def open_runner(engine: Path, backend: Backend) -> Runner:
-    """Nothing is loaded before the runner is entered."""
-    return _RUNNERS[backend](engine)
+def open_runner(engine: Path, backend: Backend, memory: GpuMemory = GpuMemory.AUTO) -> Runner:
+    """Nothing is loaded before the runner is entered. `memory` is for engines that run on a GPU."""
+    return _RUNNERS[backend](engine, memory)
 
 
-def _onnxruntime(engine: Path) -> Runner:
+def _onnxruntime(engine: Path, memory: GpuMemory) -> Runner:
     from app.runtime.onnxruntime import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(engine)
 
 
-def _tensorrt(engine: Path) -> Runner:
+def _tensorrt(engine: Path, memory: GpuMemory) -> Runner:
     from app.runtime.tensorrt import TensorRTRunner
 
     header, offset = read_header(engine)
     backend = Backend.TENSORRT_RTX if engine.name.endswith(Backend.TENSORRT_RTX.suffix) else Backend.TENSORRT
-    return TensorRTRunner(engine, header=header, offset=offset, backend=backend)
+    return TensorRTRunner(engine, header=header, offset=offset, backend=backend, memory=memory)
 
 
-_RUNNERS: dict[Backend, Callable[[Path], Runner]] = {
+_RUNNERS: dict[Backend, Callable[[Path, GpuMemory], Runner]] = {
     Backend.TENSORRT: _tensorrt,
     Backend.TENSORRT_RTX: _tensorrt,
     Backend.ONNXRUNTIME: _onnxruntime,

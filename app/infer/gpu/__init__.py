@@ -31,6 +31,11 @@ def model_for(runner: Runner, thresholds: Thresholds, store: Path, reporter: Rep
             return GpuModel(runner, thresholds, store, reporter)
         except (BackendUnavailable, EngineError) as error:
             reporter.warn(f"The CPU prepares and reads the frames, which is slower: {error.message}. {error.hint}")
+    return cpu_model(runner, thresholds)
+
+
+def cpu_model(runner: Runner, thresholds: Thresholds) -> Predictor:
+    """The model whose frames the CPU prepares and whose answers it reads."""
     from app.vision.model import Model
 
     return Model(runner, thresholds)

@@ -21,7 +21,7 @@ from app.progress import Reporter
 from app.runtime.base import DeviceRunner
 from app.runtime.cuda import cuda_errors_as_ours
 from app.runtime.ranges import stage
-from app.types import Result, Speed, Task
+from app.types import Image, Result, Speed, Task
 from app.vision.decode import Thresholds
 
 _SIZES_KEPT = 64
@@ -62,6 +62,11 @@ class GpuModel:
     def captured(self) -> bool:
         """Whether a frame's work is one CUDA graph."""
         return self._path.captured
+
+    def prepare(self, frame: Image) -> Image:
+        """The frame where the GPU reads it itself, for `predict`: copied there in the thread that reads it."""
+        check_frame(frame)
+        return self._reachable(frame)
 
     def predict(self, frame: AnyFrame) -> Result:
         """
