@@ -46,21 +46,25 @@ def _infer(args: argparse.Namespace) -> int:
     engine = waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
     selection = Selection(args.fps, args.stride, args.duration)
     options = InferOptions(tuple(args.sources), _sinks(args), selection, progress=not sys.stdout.isatty())
-    with open_model(settings, engine) as model, SoftStop() as stop:
+    with open_model(settings, engine, reporter) as model, SoftStop() as stop:
         summary = infer(options, model, sys.stdout, reporter, stop.event)
     reporter.note(str(summary))
     return stop.exit_code or summary.exit_code
 
 
 @contextmanager
-def open_model(settings: Settings, engine: Engine) -> Iterator["Predictor"]:
+def open_model(settings: Settings, engine: Engine, reporter: Reporter) -> Iterator["Predictor"]:
     """An engine ready for pictures, with the thresholds of the settings."""
     from app.engines.open import open_runner
+    from app.infer.gpu import cpu_model, model_for
 
-    with open_runner(engine.path, engine.backend) as runner:
-        from app.vision.model import Model
-
-        yield Model(runner, _thresholds(settings, engine))
+    yolo = settings.vision.yolo
+    with open_runner(engine.path, engine.backend, yolo.gpu_memory) as runner:
+        thresholds = _thresholds(settings, engine)
+        if yolo.frame_path == "cpu":
+            yield cpu_model(runner, thresholds)
+        else:
+            yield model_for(runner, thresholds, store_root(settings), reporter)
 
 
 def _sinks(args: argparse.Namespace) -> "SinkOptions":
