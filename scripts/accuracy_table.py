@@ -73,7 +73,7 @@ def rows_of(name: str, count: int, data: Path, precisions: Sequence[Precision]) 
     """One row a precision; `count` pictures at most, `data` has the official weights and their pictures."""
     with TemporaryDirectory() as folder:
         work = Path(folder)
-        graph = _export(name, data, work)
+        graph = export_model(name, data, work)
         sample = _scenes(DEMO[name], count, work) if name in DEMO else _coco(graph, count, data)
         ranges = calibrate(graph, sample.calibration, work, _SILENT, _SILENT) if Precision.INT8 in precisions else {}
         layers = len(sites(check_graph(graph)))
@@ -86,7 +86,7 @@ def rows_of(name: str, count: int, data: Path, precisions: Sequence[Precision]) 
         return rows
 
 
-def _export(name: str, data: Path, work: Path) -> Path:
+def export_model(name: str, data: Path, work: Path) -> Path:
     weights = PROJECT_ROOT / "models" / "demo" / f"{name}.pt" if name in DEMO else data / "weights" / f"{name}.pt"
     side = 640 if name not in DEMO else 224 if DEMO[name] is Task.CLASSIFY else 320
     return export_onnx(weights, ExportOptions((side, side), trust_weights=name not in DEMO), work, SilentReporter())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write how many parameters each official model has, counted on untrained networks: app/convert/parameter_counts.json."""
+"""Write how many parameters each official model has, untrained, to app/convert/parameter_counts.json."""
 
 import contextlib
 import io

@@ -40,13 +40,14 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def exported(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Real weights as ONNX at 320×320, raw head; each exported once a session (some ten seconds)."""
+    """Real weights or a demo model as ONNX at 320×320, raw head; each exported once a session (some ten seconds)."""
     from app.convert.export import ExportOptions, export_onnx
     from app.progress import SilentReporter
 
     @cache
     def export(name: str) -> Path:
-        weights = shared_data(f"weights/{name}.pt")
+        demo = PROJECT_ROOT / "models" / "demo" / f"{name}.pt"
+        weights = demo if demo.is_file() else shared_data(f"weights/{name}.pt")
         options = ExportOptions((320, 320), trust_weights=True)
         return export_onnx(weights, options, tmp_path_factory.mktemp(name), SilentReporter())
 

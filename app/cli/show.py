@@ -35,7 +35,7 @@ def verification_line(figures: object, actual: Precision) -> str:
             ("objects_lost", "lost", ""),
             ("box_px_p95", "boxes within", " px"),
             ("keypoint_px_p95", "keypoints within", " px"),
-            ("mask_iou_p5", "mask IoU", ""),
+            ("mask_iou", "mask IoU", ""),
             ("confidence_p95", "confidence within", ""),
             ("probability_max", "probabilities within", ""),
         )

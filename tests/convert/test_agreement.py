@@ -1,14 +1,24 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from app.convert.agreement import LIMITS, Agreement, channel_groups, row_scores, tensor_error
+from app.convert.agreement import Agreement, limits_for
+from app.convert.tensor_error import TensorError, channel_groups, row_scores
 from app.types import Detections, FloatArray, Head, Mask, Precision, Result, Speed, Task
 from app.vision.layouts import Layout
 
 SPEED = Speed(0, 0, 0)
 RANDOM = np.random.default_rng(7)
+FP16 = limits_for(Task.DETECT, Precision.FP16)
+
+
+def tensor_error(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    error = TensorError()
+    error.add(actual, expected)
+    return error.value()
 
 
 def raw(seed: int = 1) -> FloatArray:
@@ -33,6 +43,33 @@ def raw(seed: int = 1) -> FloatArray:
 )
 def test_tensor_error(change, low: float, high: float) -> None:  # type: ignore[no-untyped-def]
     assert low <= tensor_error(change(raw()), raw()) <= high
+
+
+def test_a_picture_with_nothing_on_it_does_not_decide() -> None:
+    """There every score is near nothing, and three times that is no error; beside a clear one it is not seen."""
+    error = TensorError()
+    error.add(np.full((1, 1, 100), 3e-5), np.full((1, 1, 100), 1e-5))
+    assert error.value() == pytest.approx(2.0)
+    error.add(np.full((1, 1, 100), 0.81), np.full((1, 1, 100), 0.8))
+    assert error.value() == pytest.approx(0.0125, rel=1e-3)
+
+
+def test_one_picture_of_many_that_is_not_finite_decides() -> None:
+    error = TensorError()
+    error.add(np.array([[np.inf]]), np.array([[1.0]]))
+    error.add(np.array([[1.0]]), np.array([[1.0]]))
+    assert error.value() == np.inf
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_every_task_has_limits_that_grow_with_the_loss_of_precision(task: Task) -> None:
+    exact, half, int8 = (limits_for(task, precision) for precision in (Precision.FP32, Precision.FP16, Precision.INT8))
+    assert exact.tensor_error < half.tensor_error < int8.tensor_error < 0.2
+    if task is Task.CLASSIFY:
+        assert exact.probability < half.probability < int8.probability < 0.2
+    else:
+        assert exact.box_px_median < half.box_px_median < int8.box_px_median < 3
+        assert exact.score_error < half.score_error < int8.score_error < 0.5
 
 
 def test_tensor_error_sees_wrong_scores_beside_right_coordinates() -> None:
@@ -76,7 +113,7 @@ BOXES: list[list[float]] = [[10, 10, 110, 110], [200, 200, 300, 260], [400, 50, 
     [
         pytest.param(found(BOXES), None, id="equal"),
         pytest.param(found(BOXES[::-1]), None, id="another-order"),
-        pytest.param(found([[x + 0.5 for x in box] for box in BOXES]), None, id="half-a-pixel"),
+        pytest.param(found([[x + 0.3 for x in box] for box in BOXES]), None, id="a-third-of-a-pixel"),
         pytest.param(found([[x + 5 for x in box] for box in BOXES]), "boxes moved", id="five-pixels"),
         pytest.param(found(BOXES[:2]), "objects lost", id="one-lost"),
         pytest.param(found([*BOXES, [500, 300, 600, 400]]), "objects lost", id="one-too-many"),
@@ -88,7 +125,7 @@ BOXES: list[list[float]] = [[10, 10, 110, 110], [200, 200, 300, 260], [400, 50, 
 def test_detections_are_judged(actual: Result, failure: str | None) -> None:
     agreement = Agreement()
     agreement.add_detections(actual, found(BOXES), gain=1.0, clear=0.3)
-    failures = " ".join(agreement.failures(LIMITS[Precision.FP16]))
+    failures = " ".join(agreement.failures(FP16))
     assert failures == "" if failure is None else failure in failures
 
 
@@ -119,14 +156,15 @@ def test_keypoints_count_where_they_are_seen() -> None:
 def test_masks_are_compared_where_they_stand() -> None:
     square = np.ones((10, 10), bool)
     agreement = Agreement()
-    for x, iou in ((10, 1.0), (15, 1 / 3)):
+    for x, areas in ((10, (100, 100)), (15, (50, 150))):
         agreement.add_detections(
             found(BOXES[:1], masks=(Mask(square, x, 10),)),
             found(BOXES[:1], masks=(Mask(square, 10, 10),)),
             gain=1.0,
             clear=0.3,
         )
-        assert agreement.masks[-1] == pytest.approx(iou)
+        assert agreement.masks[-1] == areas
+    assert agreement.figures()["mask_iou"] == pytest.approx(150 / 250)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +177,13 @@ def test_masks_are_compared_where_they_stand() -> None:
 def test_classes_are_judged(actual: list[float], changed: int) -> None:
     agreement = Agreement()
     agreement.add_probs(np.array(actual, np.float32), np.array([0.7, 0.2, 0.1], np.float32))
-    assert bool(agreement.failures(LIMITS[Precision.FP16])) == bool(changed)
+    assert bool(agreement.failures(FP16)) == bool(changed)
 
 
 def test_a_tie_may_fall_either_way() -> None:
     agreement = Agreement()
     agreement.add_probs(np.array([0.499, 0.501], np.float32), np.array([0.501, 0.499], np.float32))
-    assert agreement.failures(LIMITS[Precision.FP16]) == []
+    assert agreement.failures(FP16) == []
 
 
 def test_of_many_objects_one_may_go_by_chance() -> None:
@@ -153,7 +191,7 @@ def test_of_many_objects_one_may_go_by_chance() -> None:
     for lost, failed in ((1, False), (2, True)):
         agreement = Agreement()
         agreement.add_detections(found(many[lost:]), found(many), gain=1.0)
-        assert bool(agreement.failures(LIMITS[Precision.FP16])) == failed
+        assert bool(agreement.failures(FP16)) == failed
 
 
 @pytest.mark.parametrize(
@@ -192,7 +230,7 @@ def test_the_angle_of_a_rotated_box_is_judged(angle: float, failed: bool) -> Non
 
     agreement = Agreement()
     agreement.add_detections(turned(angle), turned(0.5), gain=1.0)
-    assert bool(agreement.failures(LIMITS[Precision.FP16])) == failed
+    assert bool(agreement.failures(FP16)) == failed
 
 
 def test_the_confidence_of_keypoints_is_judged() -> None:
@@ -200,4 +238,4 @@ def test_the_confidence_of_keypoints_is_judged() -> None:
     agreement = Agreement()
     silent = keypoints * np.array([1, 1, 0], np.float32)
     agreement.add_detections(found(BOXES[:1], keypoints=silent), found(BOXES[:1], keypoints=keypoints), gain=1.0)
-    assert agreement.failures(LIMITS[Precision.FP16])
+    assert agreement.failures(FP16)

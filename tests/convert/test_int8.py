@@ -7,14 +7,11 @@ import cv2
 import pytest
 
 from app.convert import calibrate, pipeline
-from app.convert.build import BuildOptions, build_engine
 from app.convert.calibrate import calibrate_on
-from app.convert.export import ExportOptions, export_onnx
 from app.convert.options import ConvertOptions
 from app.convert.precision import typed_graph
 from app.convert.verify import VerifyOptions, verify_engine
 from app.convert.weights import WeightsRequest
-from app.engines.header import read_header
 from app.errors import AccuracyLost, PrecisionFailed, SettingsError
 from app.progress import SilentReporter
 from app.types import Backend, Precision, Task
@@ -36,9 +33,8 @@ class Heard(SilentReporter):
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    weights = PROJECT_ROOT / "models" / "demo" / "demo-detect.pt"
-    return export_onnx(weights, ExportOptions((320, 320)), tmp_path_factory.mktemp("export"), SilentReporter())
+def graph(exported: Callable[[str], Path]) -> Path:
+    return exported("demo-detect")
 
 
 def _dataset(root: Path, seed: int, count: int) -> Path:
@@ -82,15 +78,6 @@ def test_steps_that_are_far_too_small_are_caught(graph: Path, ranges: dict[str, 
     options = VerifyOptions(Backend.ONNXRUNTIME, Precision.INT8, pictures)
     with pytest.raises(AccuracyLost, match="was not published"):
         verify_engine(typed, graph, options, tmp_path, SilentReporter())
-
-
-def test_nvidias_builder_builds_it(graph: Path, ranges: dict[str, float], tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx to build for real")
-    options = BuildOptions(Backend.TENSORRT_RTX, Precision.INT8, 0.25, ranges=ranges)
-    built = build_engine(graph, options, tmp_path, SilentReporter())
-    assert built.precision is Precision.INT8
-    assert read_header(built.engine)[0]["task"] == "detect"
-    assert built.engine.stat().st_size > 500_000
 
 
 def _options(tmp_path: Path, backend: Backend, pictures: str | None) -> ConvertOptions:
@@ -147,16 +134,3 @@ def test_every_precision_keeps_its_share_of_the_average_precision(
     assert exact.ratio == 1.0
     for row in others:
         assert row.ratio >= (1.0 if row.measure == "top1" else GOALS[row.precision]), row
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*DEMO, "yolov8n"])
-def test_nvidias_builder_builds_every_model(name: str, shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx to build for real")
-    demo = name in DEMO
-    weights = PROJECT_ROOT / "models" / "demo" / f"{name}.pt" if demo else shared_data(f"weights/{name}.pt")
-    source = export_onnx(weights, ExportOptions((224, 224), trust_weights=not demo), tmp_path, SilentReporter())
-    pictures = PROJECT_ROOT / "models" / "demo" / "scenes"
-    found = calibrate_on(source, str(pictures), tmp_path, SilentReporter())
-    options = BuildOptions(Backend.TENSORRT_RTX, Precision.INT8, 0.25, ranges=found)
-    assert build_engine(source, options, tmp_path, SilentReporter()).precision is Precision.INT8
