@@ -1,5 +1,6 @@
 """Engines for the DLA, on doubles of TensorRT: what is asked of it, what is refused, and what the files then say."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,27 @@ def _job(onnx: Path, **changes: Any) -> dict[str, Any]:
 
 def _types(asked: Asked) -> tuple[int, set[str]]:
     return asked.networks[-1]._flags, asked.configs[-1]._flags
+
+
+@pytest.mark.parametrize(
+    ("api", "release"),
+    [
+        ("8.6", {"version": "8.6.2", "strongly_typed": False}),
+        ("10.3", {"version": "10.3.0"}),
+        ("11.4", {"version": "11.4.1", "by_flags": False}),
+    ],
+)
+def test_the_double_shows_only_names_of_its_release(
+    api: str, release: dict[str, Any], shared_data: Callable[[str], Path]
+) -> None:
+    real = json.loads(shared_data("facts/tensorrt_api.json").read_text())[api]
+    module, _ = tensorrt_with_builder(CudaDouble(), **release)
+    names = ("Builder", "IBuilderConfig", "OnnxParser", "DeviceType", "BuilderFlag", "NetworkDefinitionCreationFlag")
+    for name in (*names, "MemoryPoolType", "ProfilingVerbosity"):
+        ours = {member for member in vars(vars(module)[name]) if not member.startswith("_")}
+        assert ours <= set(real[name]), name
+    settable = {name for name in vars(vars(module)["IBuilderConfig"]()) if not name.startswith("_")}
+    assert settable <= set(real["IBuilderConfig"])
 
 
 # --- the build ---
