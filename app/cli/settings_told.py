@@ -19,7 +19,7 @@ from config.settings import CONFIG_VARIABLE, PROJECT_ROOT
 @contextmanager
 def settings_told(config: Path | None, reporter: Reporter) -> Iterator[None]:
     """An error on the way is the settings' own, and is written down."""
-    path = status_path(_models_folder(), _name(config))
+    path = status_path(models_folder(), _name(config))
     try:
         yield
     except JetsmithError:
@@ -34,6 +34,6 @@ def _name(config: Path | None) -> str:
     return Path(config or os.environ.get(CONFIG_VARIABLE) or "config.yaml").name or "settings"
 
 
-def _models_folder() -> Path:
+def models_folder() -> Path:
     """As `models_dir` is without its file, which cannot be read."""
     return PROJECT_ROOT / (os.environ.get("JETSMITH_MODELS_DIR") or "models")

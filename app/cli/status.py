@@ -7,19 +7,21 @@ from pathlib import Path
 
 from app.cli.service_status import show_services
 from app.cli.settings import configured_job, load
+from app.cli.settings_told import models_folder
 from app.engines.engine import split_name
-from app.errors import EngineNotFound
-from app.infer.service.health import health_path
+from app.errors import EngineNotFound, SettingsError
+from app.infer.service.health import health_folder, read_health
 from app.status import FOLDER, State, Status, read_status, status_path
 from app.text import printable
-from config.settings import Settings
 
 
 def status_command(args: argparse.Namespace) -> int:
     """Returns 0 if all that was asked for is ready or being built, 1 if any failed, hangs or cannot be read."""
+    if args.health and not args.jobs and (here := _services_here(args)):
+        return show_services(*here)
     settings = load(args, {})
     if args.service:
-        return _services(settings, args)
+        return show_services(settings.models_dir, args.jobs, as_json=args.json)
     models, jobs = settings.models_dir, [*map(_job, args.jobs)]
     if args.health and not jobs:
         jobs = [configured_job(settings)]
@@ -39,14 +41,23 @@ def status_command(args: argparse.Namespace) -> int:
     return code if jobs else max(code, show_services(models, as_json=args.json))
 
 
-def _services(settings: Settings, args: argparse.Namespace) -> int:
-    """A health check asks of the configured one, and only while its container lives: none there is nothing bad."""
-    names = args.jobs
-    if args.health and not names:
-        names = [settings.infer.name or configured_job(settings)]
-        if not health_path(settings.models_dir, names[0]).exists():
-            return 0
-    return show_services(settings.models_dir, names, as_json=args.json)
+def _services_here(args: argparse.Namespace) -> tuple[Path, list[str]] | None:
+    """
+    A health check is of what runs in its own container: there services, elsewhere a conversion.
+
+    A service goes on with its old settings when the new ones are wrong, so they must not be in the way here.
+    """
+    try:
+        models = load(args, {}).models_dir
+    except SettingsError:
+        models = models_folder()
+    names = [path.stem for path in health_folder(models).glob("[!.]*.json") if _is_here(path)]
+    return (models, names) if names else None
+
+
+def _is_here(path: Path) -> bool:
+    health = read_health(path)
+    return health is not None and health.is_here
 
 
 def _job(name: str) -> str:

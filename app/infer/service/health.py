@@ -6,6 +6,7 @@ heartbeat, which grows old. The heartbeat is that of the thread that runs the en
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -44,11 +45,17 @@ class Health:
     heartbeat: str
     started: str
     pid: int  # in its own container
+    host: str  # the name of that container, or of the machine
     facts: Mapping[str, Any] = field(default_factory=dict)  # frames, engine, reload, sources, sinks
 
     def is_hung(self, now: datetime) -> bool:
         """A heartbeat from the future was written before the clock was set back."""
         return not self.state.is_over and abs(now - datetime.fromisoformat(self.heartbeat)) > HUNG_AFTER
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it was begun in this container, or on this machine, and has not ended by itself."""
+        return self.host == this_host() and not self.state.is_over
 
     def to_json(self) -> str:
         return json.dumps(
@@ -59,6 +66,7 @@ class Health:
                 "heartbeat": self.heartbeat,
                 "started": self.started,
                 "pid": self.pid,
+                "host": self.host,
                 **self.facts,
             },
             allow_nan=False,
@@ -85,18 +93,22 @@ def read_health(path: Path) -> Health | None:
 
 
 def _health(values: dict[str, Any]) -> Health:
-    known = {name: values.pop(name) for name in ("service", "state", "why", "heartbeat", "started", "pid")}
+    known = {name: values.pop(name) for name in ("service", "state", "why", "heartbeat", "started", "pid", "host")}
     for name in ("heartbeat", "started"):
         if datetime.fromisoformat(known[name]).tzinfo is None:
             raise ValueError(name)
-    if not isinstance(known["pid"], int) or not isinstance(known["service"], str):
-        raise TypeError("pid or service")
+    if not isinstance(known["pid"], int) or not all(isinstance(known[name], str) for name in ("service", "host")):
+        raise TypeError("pid, service or host")
     for source in values.get("sources", ()):
         _ = [source[name] for name in _OF_SOURCE]
     for sink in values.get("sinks", ()):
         _ = [sink[name] for name in _OF_SINK]
     known["state"], known["why"] = State(known["state"]), tuple(map(str, known["why"]))
     return Health(**known, facts=values)
+
+
+def this_host() -> str:
+    return os.uname().nodename
 
 
 def now() -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from app.errors import JetsmithError, SettingsError
 from app.infer.lane import Condition, SourceState
-from app.infer.service.health import Health, State, now
+from app.infer.service.health import Health, State, now, this_host
 from app.progress import Reporter
 from app.status_reporter import Pen
 
@@ -74,7 +74,7 @@ class Report:
         self._refused: _Last | None = None
         self._reloads = self._reloads_refused = self._changeovers = 0
         self._began = time.monotonic()
-        self._health = Health(path.stem, State.STARTING, (), now(), now(), os.getpid())
+        self._health = Health(path.stem, State.STARTING, (), now(), now(), os.getpid(), this_host())
         self._written_at, self._shown = 0.0, ""
         self._said = False
 

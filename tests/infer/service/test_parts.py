@@ -312,7 +312,7 @@ def test_what_is_no_status_is_none(tmp_path: Path, text: str) -> None:
 def test_a_status_with_a_wrong_value_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "wall.json"
     moment = "2026-01-01T00:00:00.000+00:00"
-    whole = json.loads(Health("wall", State.READY, (), moment, moment, 1).to_json())
+    whole = json.loads(Health("wall", State.READY, (), moment, moment, 1, "box").to_json())
     path.write_text(json.dumps(whole))
     assert read_health(path) is not None
     path.write_text(json.dumps({**whole, **change}))

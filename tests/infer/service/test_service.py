@@ -197,7 +197,6 @@ def test_twenty_of_everything(wall: Wall, camera: Camera, video_of: Callable[[in
 def test_status_reads_it_for_people_and_programs(wall: Wall, camera: Camera) -> None:
     jetsmith: Jetsmith = wall.jetsmith
     wall.configure(sources=[camera.address])
-    assert jetsmith("status", "--service", "--health", "--config", wall.config).stdout == ""
     wall.start()
     wall.until("at work", lambda health: health.facts.get("frames", 0) > 60)
     said = jetsmith("status", "--service").stdout
@@ -208,12 +207,17 @@ def test_status_reads_it_for_people_and_programs(wall: Wall, camera: Camera) -> 
     (source,) = record["sources"]
     assert source["rate"] > 0
     assert source["latency_ms"] > 0
-    jetsmith("status", "--service", "--health", "--config", wall.config)
+    assert f"{NAME} (service): ready" in jetsmith("status", "--health", "--config", wall.config).stdout
+    wall.write("nonsense")  # which the service has not read, and would refuse
+    assert f"{NAME} (service): ready" in jetsmith("status", "--health", "--config", wall.config).stdout
+    wall.configure()
     wall.stop(signal.SIGKILL)
     path = jetsmith.models / ".status" / "infer" / f"{NAME}.json"
     old = json.loads(path.read_text())
     path.write_text(json.dumps({**old, "heartbeat": "2026-01-01T00:00:00.000+00:00"}))
     assert "hung: no sign of life" in jetsmith("status", "--service", code=1).stdout
-    jetsmith("status", "--service", "--health", "--config", wall.config, code=1)
+    jetsmith("status", "--health", "--config", wall.config, code=1)
+    path.write_text(json.dumps({**old, "host": "another-container"}))
+    assert "demo-detect: ready" in jetsmith("status", "--health", "--config", wall.config).stdout
     path.write_text("{")
     assert "There is no status of a service" in jetsmith("status", "--service", NAME, code=1).stderr
