@@ -7,6 +7,7 @@ docker compose --env-file config/PRESET.env build
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ STEPS = (
 def main(preset: str = "cpu") -> int:
     with tempfile.TemporaryDirectory() as models:
         owner = {"JETSMITH_UID": str(os.getuid() or 1000), "JETSMITH_GID": str(os.getgid() or 1000)}
+        shutil.copytree(ROOT / "models" / "demo", Path(models) / "demo")
         os.chown(models, int(owner["JETSMITH_UID"]), int(owner["JETSMITH_GID"]))
         env = {**os.environ, **owner, "JETSMITH_MODELS": models, "JETSMITH_NETWORK": "none"}
         command = ["docker", "compose", "--env-file", f"config/{preset}.env", "--project-name", "jetsmith-times"]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,11 @@ class Jetsmith:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+    def start(self, *arguments: object, variables: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         # Under nohup, as CI may run, SIGHUP is ignored, and jetsmith respects that.
         return subprocess.Popen(
             ["env", "--default-signal=HUP", *self.command(*arguments)],
-            env=self.env,
+            env={**self.env, **(variables or {})},
             cwd=self.home,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

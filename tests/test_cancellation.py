@@ -12,6 +12,7 @@ import pytest
 from app.status import State, Status, read_status, status_path
 from tests import onnx_graphs
 from tests.command import PROJECT_ROOT, Jetsmith
+from tests.convert.file_server import Answer, serving
 
 MODEL = ("--model", "demo-cls", "--imgsz", "64", "64")
 LIMIT_S = 5
@@ -67,6 +68,29 @@ def test_a_conversion_stops_and_leaves_nothing(
     status = _status(jetsmith)
     assert status is not None
     assert (status.state, status.message) == (State.FAILED, "it was stopped before it was done")
+
+
+def test_a_download_stops_and_is_gone_on_with(jetsmith: Jetsmith) -> None:
+    with serving(b"PK\x03\x04" + bytes(400_000)) as server:  # as a checkpoint begins
+        server.plan = [Answer(stall_at=200_000)]
+        process = jetsmith.start(
+            "convert", "--model", "yolo11m", variables={"JETSMITH_VISION__YOLO__MODEL_SOURCE__WEIGHTS_URL": server.url}
+        )
+        part = jetsmith.models / "yolo11m.pt.part"
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - started < LIMIT_S
+    assert (process.returncode, "Traceback" in output) == (143, False), output
+    status = read_status(status_path(jetsmith.models, "yolo11m"))
+    assert status is not None
+    assert (status.state, status.phase) == (State.FAILED, "download yolo11m.pt")
+    assert part.is_file(), "the next start goes on from here"
 
 
 BUILD = """
