@@ -1,7 +1,9 @@
 """A model ready for pictures: letterbox, run, decode."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -13,14 +15,26 @@ from app.types import Image, Result, Speed
 from app.vision.decode import Prediction, Thresholds, decode
 from app.vision.preprocess import Slot, check_picture, prepare_into
 
-__all__ = ["Model", "Prediction", "Thresholds", "decode"]
+__all__ = ["Model", "Prediction", "Prepared", "Thresholds", "decode"]
+
+_SPARE_INPUTS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A picture as the engine takes it; for one run of the model that made it."""
+
+    shape: tuple[int, int]  # of the picture
+    input: Slot  # (1, 3, height, width)
+    milliseconds: float
 
 
 class Model:
     """
     Runs pictures through an engine.
 
-    One call at a time: the input buffer is the model's own and is used again.
+    One run at a time: the input buffer is the model's own and is used again. `prepare` may be called meanwhile, from
+    any thread.
 
     Args:
         runner: entered by the caller, who also leaves it.
@@ -33,6 +47,8 @@ class Model:
         self._runner = runner
         self._thresholds = thresholds or Thresholds()
         self._input_name, self._batch = input_buffer(runner)
+        # Used again: memory that is new to the process costs as much as the whole preparation.
+        self._spare: deque[Slot] = deque(maxlen=_SPARE_INPUTS)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -46,24 +62,41 @@ class Model:
         """
         return self.predict_batch([image])[0]
 
-    def predict_batch(self, images: Sequence[Image]) -> list[Result]:
-        """As `predict`, for any number of pictures: as many at once as the engine takes."""
+    def prepare(self, image: Image) -> Prepared:
+        """
+        Do what can be done before the engine is free; `predict_batch` takes the result in the picture's place.
+
+        Raises:
+            SourceError: `image` is not (height, width, 3) bytes.
+        """
+        with _stopwatch() as elapsed:
+            try:
+                space = self._spare.pop()
+            except IndexError:
+                space = np.empty((1, *self._batch.shape[1:]), self._batch.dtype)
+            prepare_into(space[0], image, self.metadata.task)
+        return Prepared((image.shape[0], image.shape[1]), space, elapsed[0])
+
+    def predict_batch(self, images: Sequence[Image | Prepared]) -> list[Result]:
+        """As `predict`, for any number of pictures, prepared or not: as many at once as the engine takes."""
         for image in images:
-            check_picture(image)
+            if not isinstance(image, Prepared):
+                check_picture(image)
         size = len(self._batch)
         results: list[Result] = []
         for start in range(0, len(images), size):
             results += self._run(images[start : start + size])
         return results
 
-    def _run(self, images: Sequence[Image]) -> list[Result]:
+    def _run(self, images: Sequence[Image | Prepared]) -> list[Result]:
         """One run of the engine; the time is shared out equally, as the pictures share the work."""
         with _stopwatch() as preprocess:
-            for slot, image in zip(self._batch, images, strict=False):
-                prepare_into(slot, image, self.metadata.task)
-            self._batch[len(images) :] = 0
+            batch = self._filled(images)
         with _stopwatch() as inference:
-            outputs = self._runner.infer({self._input_name: self._batch})
+            outputs = self._runner.infer({self._input_name: batch})
+        ahead = [image for image in images if isinstance(image, Prepared)]
+        self._spare.extend(prepared.input for prepared in ahead)
+        preprocess[0] += sum(prepared.milliseconds for prepared in ahead)
         shapes = [(image.shape[0], image.shape[1]) for image in images]
         height, width = self._batch.shape[2:]
         with _stopwatch() as postprocess:
@@ -73,6 +106,19 @@ class Model:
             Result(self.metadata.task, shape, speed, prediction.detections, prediction.probs)
             for shape, prediction in zip(shapes, found, strict=True)
         ]
+
+    def _filled(self, images: Sequence[Image | Prepared]) -> Slot:
+        """The input of one run; places that no picture takes are black."""
+        (first, *others) = images
+        if isinstance(first, Prepared) and not others and len(self._batch) == 1:
+            return first.input
+        for slot, image in zip(self._batch, images, strict=False):
+            if isinstance(image, Prepared):
+                slot[...] = image.input[0]
+            else:
+                prepare_into(slot, image, self.metadata.task)
+        self._batch[len(images) :] = 0
+        return self._batch
 
 
 def input_buffer(runner: Runner) -> tuple[str, Slot]:

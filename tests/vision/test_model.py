@@ -48,6 +48,22 @@ def test_any_number_of_pictures_fits_any_batch(count: int) -> None:
     assert len(runner.fed) == -(-count // 3)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_pictures_that_were_prepared_give_the_same_and_may_be_mixed(batch: int) -> None:
+    model, plain = Model(_runner(batch)), Model(_runner(batch))
+    pictures = [_picture(255 - 20 * number, width=40 + number) for number in range(5)]
+    mixed = [model.prepare(picture) if number % 2 == 0 else picture for number, picture in enumerate(pictures)]
+
+    for results in (model.predict_batch(mixed), model.predict_batch([model.prepare(picture) for picture in pictures])):
+        for ours, expected in zip(results, plain.predict_batch(pictures), strict=True):
+            assert ours.shape == expected.shape
+            assert ours.detections is not None
+            assert expected.detections is not None
+            np.testing.assert_array_equal(ours.detections.confidence, expected.detections.confidence)
+            np.testing.assert_array_equal(ours.detections.xyxy, expected.detections.xyxy)
+            assert ours.speed_ms.preprocess > 0
+
+
 def test_unused_slots_are_empty_even_after_a_full_batch() -> None:
     runner = _runner(batch=2)
     Model(runner).predict_batch([_picture(200), _picture(210), _picture(220)])
