@@ -6,7 +6,6 @@ What the work reads may change between launches, where it lies may not.
 
 import importlib
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from app.errors import EngineError
@@ -17,18 +16,45 @@ class CaptureRefused(EngineError):
     """The work cannot be captured here; it runs without."""
 
 
+class _Driver:
+    """CUDA's driver by cuda-bindings, its codes and errors as ours."""
+
+    def __init__(self) -> None:
+        try:
+            self.bindings: Any = importlib.import_module("cuda.bindings.driver")
+        except (ImportError, RuntimeError) as error:  # it raises the latter where it finds no driver
+            raise CaptureRefused(
+                f"cuda-bindings cannot be imported: {error}", hint="Install it: pip install cuda-bindings"
+            ) from error
+
+    def call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
+        try:
+            code, *values = getattr(self.bindings, name)(*arguments)
+        except RuntimeError as error:  # the driver has no such function
+            raise CaptureRefused(
+                f"cuda-bindings does not fit this driver: {error}",
+                hint="Install the one of the driver's CUDA: pip install 'cuda-bindings==12.*' for CUDA 12.",
+            ) from error
+        if code != self.bindings.CUresult.CUDA_SUCCESS:
+            raise CaptureRefused(f"CUDA refused {name}: {code.name}", hint="Frames are answered all the same.")
+        return tuple(values)
+
+    def stream(self, session: CudaSession) -> Any:
+        return self.bindings.CUstream(session.stream_handle)
+
+
 class Graph:
     """Captured work. Call it with the session's context current."""
 
-    def __init__(self, driver: ModuleType, executable: Any, stream: Any) -> None:
+    def __init__(self, driver: _Driver, executable: Any, stream: Any) -> None:
         self._driver, self._executable, self._stream = driver, executable, stream
 
     def launch(self) -> None:
         """Queue all of it."""
-        _checked(self._driver, "launching a graph", self._driver.cuGraphLaunch(self._executable, self._stream))
+        self._driver.call("cuGraphLaunch", self._executable, self._stream)
 
     def close(self) -> None:
-        _checked(self._driver, "freeing a graph", self._driver.cuGraphExecDestroy(self._executable))
+        self._driver.call("cuGraphExecDestroy", self._executable)
 
 
 def capture(session: CudaSession, work: Callable[[], None]) -> Graph:
@@ -38,80 +64,53 @@ def capture(session: CudaSession, work: Callable[[], None]) -> Graph:
     Raises:
         CaptureRefused: cuda-bindings is missing, or something in the work cannot be captured.
     """
-    driver = import_bindings()
-    stream = driver.CUstream(session.stream_handle)
+    driver = _Driver()
+    stream = driver.stream(session)
     # Relaxed: the libraries that the network runs through may look after their memory meanwhile.
-    mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-    _checked(driver, "starting a capture", driver.cuStreamBeginCapture(stream, mode))
+    driver.call("cuStreamBeginCapture", stream, driver.bindings.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED)
     try:
         with cuda_errors_as_ours("capturing a frame's work"):
             work()
     except BaseException as error:
-        driver.cuStreamEndCapture(stream)  # gives no graph, but takes the stream out of its capture
+        driver.bindings.cuStreamEndCapture(stream)  # gives no graph, but takes the stream out of its capture
         if isinstance(error, EngineError):
             raise CaptureRefused(error.message, hint=error.hint) from error
         raise
-    (graph,) = _checked(driver, "ending a capture", driver.cuStreamEndCapture(stream))
+    (graph,) = driver.call("cuStreamEndCapture", stream)
     try:
-        (executable,) = _checked(driver, "making a graph", driver.cuGraphInstantiate(graph, 0))
+        (executable,) = driver.call("cuGraphInstantiate", graph, 0)
     finally:
-        driver.cuGraphDestroy(graph)
+        driver.bindings.cuGraphDestroy(graph)
     made = Graph(driver, executable, stream)
     session.at_exit(made.close)
     return made
 
 
-def import_bindings() -> ModuleType:
-    """
-    Raises:
-        CaptureRefused: cuda-bindings is not installed, or does not load here.
-    """
-    try:
-        return importlib.import_module("cuda.bindings.driver")
-    except (ImportError, RuntimeError) as error:  # it raises the latter where it finds no driver
-        raise CaptureRefused(
-            f"cuda-bindings cannot be imported: {error}", hint="Install it: pip install cuda-bindings"
-        ) from error
-
-
 class Marks:
-    """Moments on the stream, between which the GPU measures the time. They work in a graph and without one."""
+    """
+    Moments on the stream, between which the GPU measures the time. They work in a graph and without one.
+
+    Raises:
+        CaptureRefused: cuda-bindings is missing, or does not fit the driver.
+    """
 
     def __init__(self, session: CudaSession, count: int) -> None:
-        self._driver = import_bindings()
-        self._stream = self._driver.CUstream(session.stream_handle)
-        self._events = [
-            _checked(self._driver, "making an event", self._driver.cuEventCreate(0))[0] for _ in range(count)
-        ]
+        self._driver = _Driver()
+        self._stream = self._driver.stream(session)
+        self._events = [self._driver.call("cuEventCreate", 0)[0] for _ in range(count)]
         session.at_exit(self._close)
 
     def mark(self, index: int, *, captured: bool) -> None:
         """The stream reaches moment `index` here."""
-        flags = self._driver.CUevent_record_flags
+        flags = self._driver.bindings.CUevent_record_flags
         kind = flags.CU_EVENT_RECORD_EXTERNAL if captured else flags.CU_EVENT_RECORD_DEFAULT
-        _checked(
-            self._driver,
-            "marking a moment",
-            self._driver.cuEventRecordWithFlags(self._events[index], self._stream, kind),
-        )
+        self._driver.call("cuEventRecordWithFlags", self._events[index], self._stream, kind)
 
     def elapsed_ms(self) -> list[float]:
         """From each moment to the next; the stream must have passed them all."""
         pairs = zip(self._events, self._events[1:], strict=False)
-        return [
-            float(_checked(self._driver, "reading the time", self._driver.cuEventElapsedTime(first, second))[0])
-            for first, second in pairs
-        ]
+        return [float(self._driver.call("cuEventElapsedTime", first, second)[0]) for first, second in pairs]
 
     def _close(self) -> None:
         for event in self._events:
-            self._driver.cuEventDestroy(event)
-
-
-def _checked(driver: ModuleType, doing: str, answer: tuple[Any, ...]) -> tuple[Any, ...]:
-    code, *values = answer
-    if code != driver.CUresult.CUDA_SUCCESS:
-        raise CaptureRefused(
-            f"CUDA failed while {doing}: {code.name}", hint="Run it again; if it stays, restart the device."
-        )
-    return tuple(values)
+            self._driver.bindings.cuEventDestroy(event)

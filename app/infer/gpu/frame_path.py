@@ -38,7 +38,8 @@ class FramePath:
         self._enqueue(None)  # once without: libraries make what they need at their first run
         self._session.synchronize()
         try:
-            self._capture()
+            self._marks = self._tried_marks()
+            self._capture(self._marks)
         except CaptureRefused as error:
             reporter.warn(f"Frames run without a CUDA graph, a little slower: {error.message}. {error.hint}".rstrip())
 
@@ -66,11 +67,17 @@ class FramePath:
         before, network, after = self._marks.elapsed_ms()
         return before, network, after
 
-    def _capture(self) -> None:
-        self._marks = Marks(self._session, _MOMENTS)
+    def _tried_marks(self) -> Marks:
+        marks = Marks(self._session, _MOMENTS)
+        for index in range(_MOMENTS):
+            marks.mark(index, captured=False)
+        self._session.synchronize()
+        marks.elapsed_ms()  # a driver that lacks what this needs says so now, and not at the first frame
+        return marks
+
+    def _capture(self, marks: Marks) -> None:
         if not self._runner.capturable:
             raise CaptureRefused("the DLA's work cannot be captured")
-        marks = self._marks
         self._graph = capture(self._session, lambda: self._enqueue(lambda index: marks.mark(index, captured=True)))
 
     def _mark(self, index: int) -> None:

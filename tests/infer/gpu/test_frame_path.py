@@ -50,14 +50,16 @@ def test_new_sizes_need_no_new_capture(bindings: CudaBindingsDouble, tmp_path: P
     assert told.warnings == []
 
 
-@pytest.mark.parametrize("why", ["refused", "dla", "no-bindings"])
+@pytest.mark.parametrize("why", ["refused", "dla", "no-bindings", "old-driver"])
 def test_without_a_graph_it_computes_the_same_and_says_why_once(
     why: str, cuda: CudaDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if why == "no-bindings":
         monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
     else:
-        install_bindings(CudaBindingsDouble(cuda, refuses=why == "refused"), monkeypatch)
+        double = install_bindings(CudaBindingsDouble(cuda, refuses=why == "refused"), monkeypatch)
+        if why == "old-driver":
+            monkeypatch.setattr(double.modules["cuda.bindings.driver"], "cuEventElapsedTime", _not_found)
     told = Told()
     metadata, tape = head_of(Task.DETECT, batch=1)
     with TapedRunner(metadata, tape, capturable=why != "dla") as runner:
@@ -66,7 +68,13 @@ def test_without_a_graph_it_computes_the_same_and_says_why_once(
         assert found == [_objects(Model(runner))] * 3
         assert not model.captured
     (warning,) = told.warnings
-    assert {"refused": "INVALIDATED", "dla": "DLA", "no-bindings": "cuda-bindings"}[why] in warning
+    words = {"refused": "INVALIDATED", "dla": "DLA", "no-bindings": "cuda-bindings", "old-driver": "fit this driver"}
+    assert words[why] in warning
+
+
+def _not_found(*arguments: Any) -> None:
+    """What cuda-bindings says of a function that came with a later driver."""
+    raise RuntimeError('Function "cuEventElapsedTime_v2" not found')
 
 
 def test_nothing_stays_behind(cuda: CudaDouble, bindings: CudaBindingsDouble, tmp_path: Path) -> None:
