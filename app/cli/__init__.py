@@ -44,18 +44,17 @@ def convert_main(argv: Sequence[str] | None = None) -> int:
 
 def _run(parse: Callable[[], argparse.Namespace]) -> int:
     with _orderly_stops():
-        verbose = False
+        args: argparse.Namespace | None = None
         try:
             _mend_streams()
             args = parse()
-            verbose = getattr(args, "verbose", False)
             return _flushed(int(args.run(args)))
         except BrokenPipeError:
             return UNREAD
         except OSError as error:
-            return _tell(_as_ours(error), verbose)
+            return _tell(_as_ours(error), args)
         except JetsmithError as error:
-            return _tell(error, verbose)
+            return _tell(error, args)
         except KeyboardInterrupt:
             _say("interrupted")
             return INTERRUPTED
@@ -70,14 +69,16 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _tell(error: JetsmithError, verbose: bool) -> int:
-    if verbose:
+def _tell(error: JetsmithError, args: argparse.Namespace | None) -> int:
+    if getattr(args, "verbose", False):
         import traceback
 
         _say("".join(traceback.format_exception(error)).rstrip())
     _say(f"error: {error.message}")
     if error.hint:
-        _say(f"hint:  {error.hint}")
+        from app.cli.pasteable import pasteable
+
+        _say(f"hint:  {pasteable(error.hint, args)}")
     return USER_ERROR
 
 
