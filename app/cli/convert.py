@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.catalog import bundled_weights, parse_model_name
+from app.cli.pasteable import pasteable
 from app.cli.reporters import make_reporter
 from app.cli.settings import SOURCE, TENSORRT, YOLO, load, own_file, store_root, wanted_backend
 from app.cli.settings_told import settings_told
@@ -30,7 +31,7 @@ def convert_command(args: argparse.Namespace) -> int:
     with settings_told(args.config, reporter):
         options = _options(_settings(args), args)
     if args.print_trtexec:
-        return _print_trtexec(options)
+        return _print_trtexec(options, args)
     started = time.monotonic()
     conversion = convert(options, reporter)
     if conversion.engine is None or conversion.alias is None:
@@ -43,7 +44,7 @@ def convert_command(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_trtexec(options: ConvertOptions) -> int:
+def _print_trtexec(options: ConvertOptions, args: argparse.Namespace) -> int:
     line = trtexec(
         onnx_beside(options),
         options.alias,
@@ -53,7 +54,7 @@ def _print_trtexec(options: ConvertOptions) -> int:
         dla_core=options.dla_core,
     )
     for difference in line.differences:
-        print(f"note: {difference}", file=sys.stderr)
+        print(f"note: {pasteable(difference, args)}", file=sys.stderr)
     print(line.command)
     return 0
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -139,6 +138,18 @@ def test_a_malformed_graph_is_refused_before_tensorrt_sees_it(tmp_path: Path, rt
     path.write_bytes(onnx_graphs.detector().SerializeToString()[:2000])
     with pytest.raises(PrecisionFailed, match=r"bad\.onnx"):
         build(_job(path), RecordingChannel())
+
+
+@pytest.mark.parametrize("precision", [precision.value for precision in Precision])
+def test_a_node_that_is_malformed_is_named_with_its_operator(precision: str, detector: Path, rtx: ModuleType) -> None:
+    model = onnx_graphs.detector()
+    node = next(node for node in model.graph.node if node.name == "body")
+    next(attribute for attribute in node.attribute if attribute.name == "strides").ints.append(2)
+    job = _job(onnx_graphs.save(model, detector), precision=precision, ranges={"body": 6.0})
+    with pytest.raises(PrecisionFailed, match=r"Conv.*body") as caught:
+        build(job, RecordingChannel())
+    assert "detector.onnx" in caught.value.message
+    assert caught.value.hint
 
 
 def test_int8_without_calibration_is_refused_before_any_library_is_loaded(detector: Path) -> None:
@@ -342,34 +353,6 @@ def test_a_full_disk_is_an_error_that_says_so(detector: Path, monkeypatch: pytes
 def test_a_library_with_neither_way_is_refused() -> None:
     with pytest.raises(PrecisionFailed, match="neither"):
         set_weak_types(_weak_library(), SimpleNamespace(num_layers=0), SimpleNamespace(), ())
-
-
-# --- real weights ---
-
-
-REAL = [
-    pytest.param("yolov8n", "FP32", id="yolov8n-fp32"),
-    pytest.param("yolov8n", "FP16", id="yolov8n-fp16"),
-    pytest.param("yolo11n-pose", "FP16", id="yolo11n-pose-fp16", marks=pytest.mark.slow),
-    pytest.param("yolo11n-seg", "FP16", id="yolo11n-seg-fp16", marks=pytest.mark.slow),
-    pytest.param("yolo11n-obb", "FP16", id="yolo11n-obb-fp16", marks=pytest.mark.slow),
-    pytest.param("yolo11n-cls", "FP16", id="yolo11n-cls-fp16", marks=pytest.mark.slow),
-    pytest.param("yolo26n-seg", "FP16", id="yolo26n-seg-fp16", marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.parametrize(("name", "precision"), REAL)
-def test_real_weights_build_for_real(
-    name: str, precision: str, rtx: ModuleType, exported: Callable[[str], Path], tmp_path: Path
-) -> None:
-    channel = RecordingChannel()
-    job = _job(exported(name), precision=precision, engine=str(tmp_path / "engine.rtx"))
-    engine = Path(build(job, channel)["engine"])
-    header, offset = read_header(engine)
-    assert ModelMetadata.from_header(header).imgsz == (320, 320)
-    assert header["args"]["dynamic"] is False
-    assert engine.stat().st_size - offset > 1_000_000
-    assert channel.fractions[-1] == 1.0
 
 
 def test_the_process_has_one_logger(rtx: ModuleType) -> None:
