@@ -46,8 +46,8 @@ def _no_permission(path: Path, message: str) -> StoreError:
     owner, group = place.stat().st_uid, place.stat().st_gid
     return StoreError(
         f"{message}; {place} belongs to user {owner}, and this process runs as user {os.geteuid()}.",
-        hint=f"Run `sudo chown -R {os.geteuid()}:{os.getegid()} {place}`, "
-        f"or run as its owner (in Docker: JETSMITH_UID={owner} JETSMITH_GID={group}).",
+        hint=f"Run as its owner (in Docker: JETSMITH_UID={owner} JETSMITH_GID={group}), or give it to this user: "
+        f"`sudo chown -R {os.geteuid()}:{os.getegid()} {place}` (in Docker: the host's folder that is mounted there).",
     )
 
 

@@ -62,6 +62,23 @@ def test_it_tells_why_a_conversion_failed(jetsmith: Jetsmith) -> None:
     assert status.message in said
 
 
+@pytest.mark.slow
+def test_a_converter_that_is_killed_is_told_of_unless_another_goes_on(jetsmith: Jetsmith) -> None:
+    path = status_path(jetsmith.models, "demo-cls")
+    for goes_on in (False, True):
+        waiting = _start_waiting(jetsmith)
+        converter = jetsmith.start("convert", *MODEL, *SIZE)
+        _await(lambda: (status := read_status(path)) is not None and status.phase == "export")
+        time.sleep(2)
+        converter.kill()
+        converter.communicate()
+        if goes_on:
+            jetsmith("convert", *MODEL, *SIZE)
+        _, said = waiting.communicate(timeout=120)
+        assert waiting.returncode == (0 if goes_on else 1), said
+        assert ("no sign of life" in said) is not goes_on
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_wait_at_once(number: signal.Signals, code: int, jetsmith: Jetsmith) -> None:
     waiting = _start_waiting(jetsmith)
