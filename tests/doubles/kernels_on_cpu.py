@@ -7,8 +7,6 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-import pytest
-
 KERNELS = b"kernels for the processor"
 """The double's binary of kernels: it stands for whatever the compiler would have made."""
 _HERE = Path(__file__).parent
@@ -20,6 +18,8 @@ def kernels_library() -> ctypes.CDLL:
     """Compiled once a session, in seconds; tests that need it skip where there is no C++ compiler."""
     compiler = shutil.which("g++")
     if compiler is None:
+        import pytest  # not in a container, where the other doubles stand for a Jetson's libraries
+
         pytest.skip("no C++ compiler (g++) to compile the kernels for the processor")
     library = Path(tempfile.mkdtemp(prefix="jetsmith-kernels-")) / "kernels.so"
     options = ["-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wno-unknown-pragmas", "-Werror"]
