@@ -81,6 +81,11 @@ def _checked(settings: Settings, args: argparse.Namespace) -> Settings:
             "infer.sinks names none, so the service's results would go nowhere",
             hint='Set infer.sinks.jsonl to a file, or to "-" for standard output.',
         )
+    if sinks.rotate_mb > sinks.keep_mb / 2:
+        raise SettingsError(
+            f"infer.sinks.rotate_mb is {sinks.rotate_mb:g}, but keep_mb only {sinks.keep_mb:g}",
+            hint="Keep at least twice as much as one file holds, else nothing is left when one is full.",
+        )
     return settings
 
 

@@ -1,5 +1,6 @@
 """The sinks of a service: one that fails is told of and tried again, and the others go on."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from app.metadata import ModelMetadata
 from app.progress import Reporter
 from app.types import Result
 
+_STDOUT = "standard output"
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 
 
@@ -24,19 +26,28 @@ class Surviving:
     """
     A sink that is opened again, ever less often, when it fails; what comes meanwhile is lost to it and counted.
 
+    Args:
+        again: whether it can be opened again at all: standard output cannot.
+
     Raises:
         OutputError: it cannot even be opened the first time: that is a mistake in the settings.
     """
 
     def __init__(
-        self, name: str, open_sink: Callable[[], Sink], reporter: Reporter, first_retry_s: float = _FIRST_RETRY_S
+        self,
+        name: str,
+        open_sink: Callable[[], Sink],
+        reporter: Reporter,
+        first_retry_s: float = _FIRST_RETRY_S,
+        *,
+        again: bool = True,
     ) -> None:
         self.name = name
         self.error: str | None = None
         self.lost = 0
         self._open, self._reporter = open_sink, reporter
         self._first_retry_s = self._pause_s = first_retry_s
-        self._retry_at = 0.0
+        self._again, self._retry_at = again, 0.0
         self._inner: Sink | None = open_sink()
 
     def write(self, frame: Frame, result: Result) -> None:
@@ -68,9 +79,10 @@ class Surviving:
     def _failed(self, error: OutputError | BrokenPipeError) -> None:
         message = error.message if isinstance(error, OutputError) else "nobody reads it any longer"
         if self.error is None:
-            self._reporter.warn(f"{message}. {self.name} loses results; it is tried again for ever.")
+            then = "it is tried again for ever" if self._again else "restart the service to mend it"
+            self._reporter.warn(f"{message}. {self.name} loses results; {then}.")
         self.error = message
-        self._retry_at = time.monotonic() + self._pause_s
+        self._retry_at = time.monotonic() + self._pause_s if self._again else math.inf
         self._pause_s = min(2 * self._pause_s, _LAST_RETRY_S)
         inner, self._inner = self._inner, None
         if inner is not None:
@@ -98,7 +110,7 @@ class Outlets:
         self._queued: list[Queued] = []
         with ExitStack() as opened:
             for name, open_sink, options in _wanted(plan, model, stream):
-                surviving = Surviving(name, open_sink, reporter)
+                surviving = Surviving(name, open_sink, reporter, again=name != _STDOUT)
                 queued = Queued(surviving, name, reporter, **options)
                 opened.callback(queued.close)
                 self._surviving.append(surviving)
@@ -141,7 +153,7 @@ def _wanted(plan: SinkPlan, model: ModelMetadata, stream: TextIO) -> list[_Wante
     wanted: list[_Wanted] = []
     if plan.jsonl == "-":
         out, leave = polled(stream)
-        wanted.append(("standard output", lambda: JsonLines(out, names), {"beside_files": False, "leave": leave}))
+        wanted.append((_STDOUT, lambda: JsonLines(out, names), {"beside_files": False, "leave": leave}))
     elif plan.jsonl is not None:
         path = plan.jsonl
         wanted.append((str(path), lambda: JsonLines(LinesFile(path, limits=limits), names), {}))

@@ -101,7 +101,7 @@ class LinesFile:
                 done += os.write(self._file, data[done:])
         except OSError:
             if done > 0:
-                os.ftruncate(self._file, self._size)  # half a line would spoil the one after it
+                os.ftruncate(self._file, os.fstat(self._file).st_size - done)  # half a line would spoil the next
             raise
         self._size += len(data)
 

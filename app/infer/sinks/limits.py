@@ -27,7 +27,7 @@ class Shelf:
 
     def __init__(self, folder: Path, limits: Limits | None, pattern: str = "**/*") -> None:
         self._limits = limits
-        self._files: deque[tuple[Path, int]] = deque()
+        self._files: deque[tuple[str, int]] = deque()  # text, which is small: crops are many
         self._total = 0
         if limits is not None:
             found = [(match[1], path) for path in folder.glob(pattern) if (match := _STAMPED.search(path.name))]
@@ -40,12 +40,12 @@ class Shelf:
         if self._limits is None:
             return
         size = path.stat().st_size
-        self._files.append((path, size))
+        self._files.append((str(path), size))
         self._total += size
         # One more may be growing meanwhile.
         while self._files and self._total > self._limits.keep_bytes - self._limits.rotate_bytes:
             oldest, size = self._files.popleft()
-            oldest.unlink(missing_ok=True)
+            Path(oldest).unlink(missing_ok=True)
             self._total -= size
 
 

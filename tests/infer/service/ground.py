@@ -96,6 +96,17 @@ class Wall:
     def until_ready(self) -> Health:
         return self.until("ready", lambda health: health.state is State.READY and self._all_run(health))
 
+    def until_written(self, more: int) -> None:
+        """Wait for so many more results in the file."""
+        before = self._written()
+        deadline = time.monotonic() + _PATIENCE_S
+        while self._written() < before + more:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    def _written(self) -> int:
+        return self.lines.read_bytes().count(b"\n") if self.lines.exists() else 0
+
     def reload(self) -> Health:
         """Send the signal, and wait until it was heeded."""
         before = self.health.facts["reload"]

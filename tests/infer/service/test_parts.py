@@ -155,6 +155,17 @@ def test_it_is_not_tried_at_every_frame() -> None:
     assert (sink.lost, disk.seen, sink.error) == (3, [], "the disk is full")
 
 
+def test_standard_output_is_not_taken_for_mended() -> None:
+    disk, reporter = Disk(), ListReporter()
+    sink = Surviving("standard output", disk.open, reporter, first_retry_s=0.0, again=False)
+    for frame in film("camera:0", 3):
+        disk.full = frame.index == 0
+        sink.write(frame, ANSWER)
+
+    assert (sink.lost, sink.error, disk.seen) == (3, "the disk is full", [])
+    assert "restart the service" in reporter.warnings[0]
+
+
 def test_one_that_cannot_be_opened_at_the_beginning_is_a_mistake_in_the_settings() -> None:
     disk = Disk()
     disk.full = True

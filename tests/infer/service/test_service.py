@@ -64,8 +64,7 @@ def test_a_newer_engine_that_cannot_be_used_is_not_and_why_is_told(wall: Wall, c
     assert "a newer engine is not used" in told.why[0]
     assert "instead of" in told.why[0]
     assert told.facts["engine"]["name"] == before.facts["engine"]["name"]
-    frames = told.facts["frames"]
-    wall.until("going on", lambda health: health.facts["frames"] > frames + 20)
+    wall.until_written(20)
     wall.point_at(wall.engine(96))
     wall.send(signal.SIGHUP)
     wall.until_ready()
@@ -75,7 +74,8 @@ def test_a_newer_engine_that_cannot_be_used_is_not_and_why_is_told(wall: Wall, c
 def test_after_a_kill_the_status_shows_it_and_the_next_one_goes_on_in_the_same_file(wall: Wall, camera: Camera) -> None:
     wall.configure(sources=[camera.address])
     wall.start()
-    wall.until("at work", lambda health: health.facts.get("frames", 0) > 30)
+    wall.until_ready()
+    wall.until_written(30)
     assert wall.stop(signal.SIGKILL) == -signal.SIGKILL
 
     left = wall.health
@@ -84,7 +84,8 @@ def test_after_a_kill_the_status_shows_it_and_the_next_one_goes_on_in_the_same_f
     first = len(wall.frames_of(camera.address))
     assert first > 30
     wall.start()
-    wall.until("at work", lambda health: health.facts.get("frames", 0) > 30)
+    wall.until_ready()
+    wall.until_written(30)
     assert wall.stop() == 0
     assert len(wall.frames_of(camera.address)) >= first + 30  # every line can be read
 
@@ -146,6 +147,12 @@ def test_a_sink_that_fails_is_told_and_the_others_go_on(wall: Wall, camera: Came
         pytest.param({"sources": ["camera:0"], "sinks": {}}, (), "infer.sinks names none", id="no sink"),
         pytest.param({"sources": ["camera:0"]}, ("--save", "x"), "--save: not for a service", id="a flag"),
         pytest.param({"sources": ["ftp://h/x"]}, (), "ftp:// is no source", id="no such source"),
+        pytest.param(
+            {"sources": ["camera:0"], "sinks": {"jsonl": "x", "rotate_mb": 9, "keep_mb": 10}},
+            (),
+            "rotate_mb is 9, but keep_mb only 10",
+            id="no room for two files",
+        ),
         pytest.param({"sources": ["missing/*.jpg"]}, (), "no video matches", id="nothing there"),
     ],
 )
