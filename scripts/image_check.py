@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 COMMON = (
     "cv2",
@@ -34,7 +35,7 @@ UNWANTED = {"converter": ("pip",), "infer": ("torch", "ultralytics", "onnx", "pi
 
 def main(image: str, extras: str = "") -> int:
     needed = [*COMMON, *NEEDED[image], *(name for extra in extras.split(",") for name in OF_EXTRAS.get(extra, ()))]
-    wrong = [*_missing(needed), *_unwanted(UNWANTED[image]), *_writable(), *_unusable()]
+    wrong = [*_missing(needed), *_unwanted(UNWANTED[image]), *_unlinked(), *_writable(), *_unusable()]
     for extra, tried in (("draw", _undrawn), ("track", _unfollowed)):
         if not wrong and extra in extras.split(","):
             wrong += tried()
@@ -55,6 +56,13 @@ def _unwanted(names: Iterable[str]) -> Iterator[str]:
     own = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
     installed = {distribution.name.lower() for distribution in own}
     yield from (f"holds {name}, which nothing needs in it" for name in names if name in installed)
+
+
+def _unlinked() -> Iterator[str]:
+    """pycuda cannot be imported without a driver; that it asks for one can be seen in the file."""
+    for library in Path(sysconfig.get_path("purelib")).glob("pycuda/_driver*.so"):
+        if b"\0libcuda.so.1\0" not in library.read_bytes():
+            yield f"holds {library.name} that is not linked with the CUDA driver"
 
 
 def _writable() -> Iterator[str]:
