@@ -56,7 +56,7 @@ class Channel:
 def child_main(work: Callable[[dict[str, Any], Channel], dict[str, Any]]) -> None:
     """Run `work(job, channel)` in the child and send what it returns, or the error that a user can mend."""
     descriptor, parent = (int(argument) for argument in sys.argv[1:3])
-    _die_with_parent(parent)
+    die_with_parent(parent)
     channel = Channel(descriptor)
     job = json.load(sys.stdin)
     try:
@@ -66,7 +66,7 @@ def child_main(work: Callable[[dict[str, Any], Channel], dict[str, Any]]) -> Non
         sys.exit(1)
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Let the kernel kill this process when its parent ends, even by SIGKILL: an orphan would write on."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the kernel was told

@@ -1,6 +1,7 @@
 """Weights in, an ONNX graph out. Ultralytics and torch run in a child process; see `export_child`."""
 
 import json
+import site
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def export(
     _require_libraries()
     require_checkpoint(weights)
     with disk_errors_as_ours(work):
-        environment = _environment(work, options.trust_weights)
+        environment = library_environment(work, trust_weights=options.trust_weights)
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"  # the graph is the same, and the GPU's memory is the build's
     with _link(weights, work) as link:
         result = run_child(
             _CHILD,
@@ -141,7 +143,7 @@ def _link(weights: Path, work: Path) -> Iterator[Path]:
         link.unlink(missing_ok=True)
 
 
-def _environment(work: Path, trust_weights: bool) -> dict[str, str]:
+def library_environment(work: Path, *, trust_weights: bool) -> dict[str, str]:
     """
     What keeps the libraries inside `work` and silent. Read by ultralytics 8.4.190 in `utils/__init__.py`.
 
@@ -156,6 +158,7 @@ def _environment(work: Path, trust_weights: bool) -> dict[str, str]:
     settings.write_text(json.dumps({"sync": False}))
     return {
         "HOME": str(home),
+        "PYTHONUSERBASE": site.getuserbase(),  # else what `pip install --user` put below the real home is not found
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_DATA_HOME": str(home / "data"),
@@ -167,5 +170,4 @@ def _environment(work: Path, trust_weights: bool) -> dict[str, str]:
         "YOLO_AUTOINSTALL": "false",
         "ULTRALYTICS_SAFE_LOAD": "false" if trust_weights else "true",
         "ORT_DISABLE_TELEMETRY": "1",
-        "CUDA_VISIBLE_DEVICES": "-1",  # the graph is the same, and the GPU's memory is the build's
     }

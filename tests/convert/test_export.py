@@ -74,7 +74,7 @@ def run_export(weights: Path, work: Path, **options: Any) -> Exported:
 def workshop(tmp_path_factory: pytest.TempPathFactory, shared_data: SharedData) -> Path:
     """A folder of checkpoints, and in `fates.json` what loading each of them came to."""
     folder = tmp_path_factory.mktemp("workshop")
-    environment = {**os.environ, **export._environment(folder / "work", trust_weights=False)}
+    environment = {**os.environ, **export.library_environment(folder / "work", trust_weights=False)}
     command = [sys.executable, "-m", "tests.convert.checkpoint_workshop", str(folder)]
     legacy = [str(path) for path in [_shared_or_none(shared_data, "weights/yolov8n.pt")] if path]
     done = subprocess.run(command + legacy, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True)
