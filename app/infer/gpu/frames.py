@@ -1,5 +1,6 @@
 """Frames as sources give them to the GPU: BGR or NV12, best in page-locked memory, where the GPU reads them itself."""
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from threading import Lock
@@ -55,12 +56,10 @@ class _Lease:
     """A block that somebody uses: NumPy keeps it alive as long as any array shows a part of it."""
 
     def __init__(self, pool: "FrameBuffers", block: HostMemory, nbytes: int) -> None:
-        self.pool, self.block, self.nbytes = pool, block, nbytes
-        self.start = block.start
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return {"shape": (self.nbytes,), "typestr": "|u1", "data": (self.start, False), "version": 3}
+        self.pool, self.block = pool, block
+        self.gpu_offset = block.address - block.start  # from the host's addresses to the GPU's
+        data = (block.start, False)
+        self.__array_interface__ = {"shape": (nbytes,), "typestr": "|u1", "data": data, "version": 3}
 
     def __del__(self) -> None:
         self.pool.returned.append(self.block)
@@ -81,7 +80,7 @@ class FrameBuffers:
 
     def take(self, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         """An array of bytes, not cleared."""
-        nbytes = int(np.prod(shape))
+        nbytes = math.prod(shape)
         with self._lock:
             block = self._block(_rounded(nbytes + _SLACK))
         return np.asarray(_Lease(self, block, nbytes)).reshape(shape)
@@ -94,7 +93,7 @@ class FrameBuffers:
         lease = root.base
         if not isinstance(lease, _Lease) or lease.pool is not self:
             return None
-        return lease.block.address + array.__array_interface__["data"][0] - lease.start
+        return int(array.__array_interface__["data"][0] + lease.gpu_offset)
 
     def _block(self, nbytes: int) -> HostMemory:
         while self.returned:

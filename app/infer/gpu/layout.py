@@ -23,8 +23,6 @@ FRAME = _structure(
     (_INT, "mask_factor mask_height mask_width mask_top mask_left"),
     (_FLOAT, "mask_ratio_x mask_ratio_y"),
 )
-ADDRESS_WORDS = FRAME.fields["used"][1] // 8 if FRAME.fields is not None else 0
-"""A frame's record begins with so many words of 8 bytes that change with every frame; the rest hangs on its size."""
 STATE = _structure((_ADDRESS, "mask_units"), (_INT, "candidates count"))
 BOX = _structure((_FLOAT, "left top right bottom"))
 CANDIDATE = _structure((_FLOAT, "left top right bottom score angle"), (_INT, "class_id row"))

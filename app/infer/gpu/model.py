@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from struct import Struct
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +28,9 @@ from app.vision.decode import Thresholds
 _SIZES_KEPT = 64
 _FIRST_MASK_UNITS = 1 << 16  # of 16 bytes: 1 MiB
 _AROUND = 64  # bytes more than a frame, so that whole words around it may be read
+_ADDRESSES, _MASK_ROOM = Struct("=4Q2q"), Struct("=Qq")  # of a frame's record; the rest hangs on its size alone
+_FIXED = _ADDRESSES.size + _MASK_ROOM.size
+_Reachable = tuple[npt.NDArray[np.uint8], int]
 
 
 class GpuModel:
@@ -52,7 +56,7 @@ class GpuModel:
             self._path = FramePath(runner, kernels, self._plan, self._workspace, reporter)
         self._record = lru_cache(_SIZES_KEPT)(self._new_record)
         self._mask_units = [_FIRST_MASK_UNITS] * self._plan.batch
-        self._words = self._workspace.frames.view(np.uint64).reshape(self._plan.batch, -1)
+        self._frames = self._workspace.frames.view(np.uint8).data
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -66,7 +70,7 @@ class GpuModel:
     def prepare(self, frame: Image) -> Image:
         """The frame where the GPU reads it itself, for `predict`: copied there in the thread that reads it."""
         check_frame(frame)
-        return self._reachable(frame)
+        return self._reachable(frame)[0]
 
     def predict(self, frame: AnyFrame) -> Result:
         """
@@ -89,7 +93,7 @@ class GpuModel:
         start = perf_counter()
         with stage("frame"), cuda_errors_as_ours("running frames"), self._session.current():
             held = [self._place(slot, frame) for slot, frame in enumerate(frames)]
-            self._words[len(frames) :] = 0
+            self._workspace.frames["used"][len(frames) :] = 0
             masks = [self._give_mask_room(slot) for slot in range(len(frames))]
             launched = perf_counter()
             self._path.launch()
@@ -107,48 +111,47 @@ class GpuModel:
     def _place(self, slot: int, frame: AnyFrame) -> Sequence[npt.NDArray[Any]]:
         """Tell the GPU of a frame; returns what must live until it has been read."""
         with stage("place"):
-            planes = [frame.y, frame.uv] if isinstance(frame, Nv12) else [frame]
-            planes = [self._reachable(plane) for plane in planes]
-            here = [self.frame_buffers.address_of(plane) or 0 for plane in planes]
-            sizes = [plane.strides[0] * plane.shape[0] + _AROUND for plane in planes]
-            there = here if self._session.mapped else self._near(slot, here, sizes)
-            pixels, chroma = (here[0], here[1]) if len(here) == 2 else (here[0], 0)
-            near, near_chroma = (there[0], there[1]) if len(there) == 2 else (there[0], 0)
-            words = self._words[slot]
-            words[:6] = (pixels, chroma, near, near_chroma, planes[0].strides[0], planes[-1].strides[0])
-            words[layout.ADDRESS_WORDS :] = self._record(frame.shape[:2])
-            return planes
+            planes = (frame.y, frame.uv) if isinstance(frame, Nv12) else (frame,)
+            here = [self._reachable(plane) for plane in planes]
+            there = here if self._session.mapped else self._near(slot, here)
+            (plane, pixels), (_, near_pixels) = here[0], there[0]
+            chroma, pitch = (here[1][1], here[1][0].strides[0]) if len(here) == 2 else (0, 0)
+            near_chroma = there[1][1] if len(there) == 2 else 0
+            start = slot * layout.FRAME.itemsize
+            addresses = (pixels, chroma, near_pixels, near_chroma, plane.strides[0], pitch)
+            _ADDRESSES.pack_into(self._frames, start, *addresses)
+            self._frames[start + _FIXED : start + layout.FRAME.itemsize] = self._record(frame.shape[:2])
+            return [array for array, _ in here]
 
-    def _reachable(self, plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The plane itself where the GPU can read it, else a copy."""
-        inner = plane.strides[1:] == ((3, 1) if plane.shape[2:] == (3,) else (2, 1) if plane.ndim == 3 else (1,))
-        row = plane.strides[0]
-        if inner and row >= plane.shape[1] * plane.strides[1] and self.frame_buffers.address_of(plane) is not None:
-            return plane
+    def _reachable(self, plane: npt.NDArray[np.uint8]) -> _Reachable:
+        """The plane and where the GPU reads it: itself where that can be, else a copy."""
+        address = self.frame_buffers.address_of(plane)
+        if address is not None and _lies_in_rows(plane):
+            return plane, address
         copy = self.frame_buffers.take(plane.shape)
         np.copyto(copy, plane)
-        return copy
+        return copy, self.frame_buffers.address_of(copy) or 0
 
-    def _near(self, slot: int, here: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    def _near(self, slot: int, here: Sequence[_Reachable]) -> list[_Reachable]:
         """Places in the GPU's own memory, each within its word of 16 bytes as on the host."""
-        place = self._workspace.near.room(slot, sum(sizes) + _AROUND)
+        sizes = [-(-(plane.strides[0] * plane.shape[0]) // _AROUND) * _AROUND + _AROUND for plane, _ in here]
+        place = self._workspace.near.room(slot, sum(sizes))
         places = []
-        for address, size in zip(here, sizes, strict=True):
-            places.append(place + address % layout.MASK_UNIT)
-            place += -(-size // _AROUND) * _AROUND
+        for (plane, address), size in zip(here, sizes, strict=True):
+            places.append((plane, place + address % layout.MASK_UNIT))
+            place += size
         return places
 
-    def _new_record(self, frame_hw: tuple[int, int]) -> npt.NDArray[np.uint64]:
-        record = frame_record(frame_hw, self._plan.input_hw, self._plan.task, self._plan.proto_hw)
-        words: npt.NDArray[np.uint64] = np.frombuffer(record.tobytes(), np.uint64)[layout.ADDRESS_WORDS :]
-        return words
+    def _new_record(self, frame_hw: tuple[int, int]) -> bytes:
+        return frame_record(frame_hw, self._plan.input_hw, self._plan.task, self._plan.proto_hw).tobytes()[_FIXED:]
 
     def _give_mask_room(self, slot: int) -> npt.NDArray[np.uint8] | None:
         if self._plan.task is not Task.SEGMENT:
             return None
         units = self._mask_units[slot]
         masks = self.frame_buffers.take((units * layout.MASK_UNIT,))
-        self._words[slot, 6:8] = self.frame_buffers.address_of(masks) or 0, units
+        start = slot * layout.FRAME.itemsize + _ADDRESSES.size
+        _MASK_ROOM.pack_into(self._frames, start, self.frame_buffers.address_of(masks) or 0, units)
         return masks
 
     def _grow_masks(self, masks: list[npt.NDArray[np.uint8] | None]) -> None:
@@ -179,6 +182,13 @@ class GpuModel:
             probs = self._workspace.records[slot * classes : (slot + 1) * classes].view(np.float32).copy()
             return shape, (None, probs)
         return shape, (detections_of(self._records(slot), self._plan, masks), None)
+
+
+def _lies_in_rows(plane: npt.NDArray[np.uint8]) -> bool:
+    """Whether its bytes follow each other within each row, and the rows one another."""
+    inner = plane.shape[2:]
+    within = (*inner, 1) if inner else (1,)
+    return plane.strides[1:] == within and plane.strides[0] >= plane.shape[1] * plane.strides[1]
 
 
 def _speed(stages: tuple[float, float, float], place_s: float, gpu_s: float, read_s: float, frames: int) -> Speed:

@@ -23,10 +23,12 @@ enum Axis { ROWS, COLUMNS };
 
 template <Axis AXIS>
 __device__ inline Between between(int at, int size, int resized) {
-    const i64 numerator = i64(2 * at + 1) * size - resized, denominator = 2 * i64(resized);
-    i64 whole = numerator / denominator, rest = numerator % denominator;
-    if (rest < 0) whole -= 1, rest += denominator;
-    const float place = float(whole) + float(rest) / float(denominator);  // rounded as OpenCV's float is
+    // The place (at + ½) · size / resized − ½ in whole numbers, one added so that none is negative; 64 bits are slow.
+    const u64 denominator = 2 * u64(resized), numerator = u64(2 * at + 1) * size + resized;
+    const bool is_small = denominator * (u64(size) + 1) >> 32 == 0;
+    const u64 whole = is_small ? u32(numerator) / u32(denominator) : numerator / denominator;
+    const float rest = float(numerator - whole * denominator);
+    const float place = float(i64(whole) - 1) + rest / float(denominator);  // rounded as OpenCV's float is
     const int first = int(floorf(place));
     const bool outside = first < 0 || first >= size - 1;
     const float part = AXIS == COLUMNS && outside ? 0.0f : place - float(first), one = 1 << WEIGHT_BITS;
@@ -128,12 +130,13 @@ __device__ inline Row near_row(byte* half_tile, const Frame& frame, int y, int b
 }
 
 __device__ inline Pixel resized_pixel(const Row& upper, const Row& lower, const Between& rows, const Between& columns) {
-    const Pixel a = upper.at(columns.first), b = upper.at(columns.second);
+    const bool mixes = columns.weight1 != 0;  // not where the frame shrinks by a whole odd number, as 1920 to 640
+    const Pixel a = upper.at(columns.first), b = mixes ? upper.at(columns.second) : a;
     const int c0 = columns.weight0, c1 = columns.weight1;
     const Pixel above = {a.blue * c0 + b.blue * c1, a.green * c0 + b.green * c1, a.red * c0 + b.red * c1};
     if (rows.weight1 == 0)
         return {mixed(above.blue, 0, rows), mixed(above.green, 0, rows), mixed(above.red, 0, rows)};
-    const Pixel c = lower.at(columns.first), d = lower.at(columns.second);
+    const Pixel c = lower.at(columns.first), d = mixes ? lower.at(columns.second) : c;
     return {mixed(above.blue, c.blue * c0 + d.blue * c1, rows), mixed(above.green, c.green * c0 + d.green * c1, rows),
             mixed(above.red, c.red * c0 + d.red * c1, rows)};
 }
@@ -157,8 +160,10 @@ extern "C" __global__ void __launch_bounds__(LETTERBOX_THREADS) letterbox(const 
     Row upper = {}, lower = {};
     if (has_content) {
         rows = between<ROWS>(y, frame.height, frame.content_height);
-        const int from = between<COLUMNS>(first, frame.width, frame.content_width).first;
-        const int to = between<COLUMNS>(last, frame.width, frame.content_width).second + 1;
+        // Generous: exact places take divisions, and a few bytes more cost nothing.
+        const float scale = float(frame.width) / float(frame.content_width);
+        const int from = max(int(float(first) * scale) - 2, 0);
+        const int to = min(int(float(last + 1) * scale) + 3, frame.width);
         upper = near_row(tile, frame, rows.first, from, to);
         lower = rows.weight1 ? near_row(tile + TILE / 2, frame, rows.second, from, to) : upper;
     }

@@ -127,8 +127,8 @@ def test_a_frame_in_the_pool_is_not_copied_and_any_other_is(bindings: CudaBindin
             model.predict(frame)
             Model(runner).predict(frame)
             np.testing.assert_array_equal(runner.input_on_gpu(), runner.fed)
-        assert model._reachable(part) is part
-        assert model._reachable(flipped) is not flipped
+        assert model.prepare(part) is part
+        assert model.prepare(flipped) is not flipped
 
 
 def test_a_batch_may_be_smaller_than_the_engines(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
