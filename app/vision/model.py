@@ -13,7 +13,7 @@ from app.metadata import ModelMetadata
 from app.runtime.base import Runner
 from app.types import Image, Result, Speed
 from app.vision.decode import Prediction, Thresholds, decode
-from app.vision.preprocess import Slot, check_picture, prepare_into
+from app.vision.preprocess import Canvas, Slot, check_picture
 
 __all__ = ["Model", "Prediction", "Prepared", "Thresholds", "decode"]
 
@@ -26,6 +26,7 @@ class Prepared:
 
     shape: tuple[int, int]  # of the picture
     input: Slot  # (1, 3, height, width)
+    canvas: Canvas  # the same memory
     milliseconds: float
 
 
@@ -48,7 +49,8 @@ class Model:
         self._thresholds = thresholds or Thresholds()
         self._input_name, self._batch = input_buffer(runner)
         # Used again: memory that is new to the process costs as much as the whole preparation.
-        self._spare: deque[Slot] = deque(maxlen=_SPARE_INPUTS)
+        self._spare: deque[tuple[Slot, Canvas]] = deque(maxlen=_SPARE_INPUTS)
+        self._canvases = [Canvas(slot) for slot in self._batch]
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -71,11 +73,12 @@ class Model:
         """
         with _stopwatch() as elapsed:
             try:
-                space = self._spare.pop()
+                space, canvas = self._spare.pop()
             except IndexError:
                 space = np.empty((1, *self._batch.shape[1:]), self._batch.dtype)
-            prepare_into(space[0], image, self.metadata.task)
-        return Prepared((image.shape[0], image.shape[1]), space, elapsed[0])
+                canvas = Canvas(space[0])
+            canvas.prepare(image, self.metadata.task)
+        return Prepared((image.shape[0], image.shape[1]), space, canvas, elapsed[0])
 
     def predict_batch(self, images: Sequence[Image | Prepared]) -> list[Result]:
         """As `predict`, for any number of pictures, prepared or not: as many at once as the engine takes."""
@@ -95,7 +98,7 @@ class Model:
         with _stopwatch() as inference:
             outputs = self._runner.infer({self._input_name: batch})
         ahead = [image for image in images if isinstance(image, Prepared)]
-        self._spare.extend(prepared.input for prepared in ahead)
+        self._spare.extend((prepared.input, prepared.canvas) for prepared in ahead)
         preprocess[0] += sum(prepared.milliseconds for prepared in ahead)
         shapes = [(image.shape[0], image.shape[1]) for image in images]
         height, width = self._batch.shape[2:]
@@ -112,12 +115,13 @@ class Model:
         (first, *others) = images
         if isinstance(first, Prepared) and not others and len(self._batch) == 1:
             return first.input
-        for slot, image in zip(self._batch, images, strict=False):
+        for canvas, image in zip(self._canvases, images, strict=False):
             if isinstance(image, Prepared):
-                slot[...] = image.input[0]
+                canvas.copy(image.canvas)
             else:
-                prepare_into(slot, image, self.metadata.task)
-        self._batch[len(images) :] = 0
+                canvas.prepare(image, self.metadata.task)
+        for canvas in self._canvases[len(images) :]:
+            canvas.clear()
         return self._batch
 
 

@@ -1,5 +1,6 @@
 """Pictures into a network's input: (n, 3, height, width), RGB, 0 to 1."""
 
+import threading
 from functools import lru_cache
 
 import cv2
@@ -16,6 +17,53 @@ Slot = npt.NDArray[np.floating]
 """One picture's place in the input: (3, height, width), float32 or float16."""
 
 
+class Canvas:
+    """A slot that is filled again and again: where pictures of one size follow each other, the grey stays."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self._framed: Letterbox | None = None
+
+    def prepare(self, picture: Image, task: Task) -> None:
+        """As `prepare_into`."""
+        if task is Task.CLASSIFY:
+            self._framed = None
+            classify_into(self.slot, picture)
+        else:
+            self._framed = letterbox_into(self.slot, picture, self._framed)
+
+    def copy(self, other: "Canvas") -> None:
+        self._framed = other._framed
+        self.slot[...] = other.slot
+
+    def clear(self) -> None:
+        self._framed = None
+        self.slot[...] = 0
+
+
+class _Scratch(threading.local):
+    """Memory that is used again: what is new to a process costs more than the work done in it."""
+
+    def __init__(self) -> None:
+        self._resized: Image = np.empty((0, 0, 3), np.uint8)
+        self._planes: list[npt.NDArray[np.uint8]] = []
+
+    def resized(self, picture: Image, size_hw: tuple[int, int]) -> Image:
+        if self._resized.shape[:2] != size_hw:
+            self._resized = np.empty((*size_hw, 3), np.uint8)
+        cv2.resize(picture, size_hw[::-1], dst=self._resized, interpolation=cv2.INTER_LINEAR)
+        return self._resized
+
+    def planes(self, picture: Image) -> list[npt.NDArray[np.uint8]]:
+        if not self._planes or self._planes[0].shape != picture.shape[:2]:
+            self._planes = [np.empty(picture.shape[:2], np.uint8) for _ in range(3)]
+        cv2.split(picture, self._planes)
+        return self._planes
+
+
+_scratch = _Scratch()
+
+
 def prepare_into(slot: Slot, picture: Image, task: Task) -> None:
     """
     A picture into its slot, as models of `task` were trained.
@@ -29,9 +77,12 @@ def prepare_into(slot: Slot, picture: Image, task: Task) -> None:
         letterbox_into(slot, picture)
 
 
-def letterbox_into(slot: Slot, picture: Image) -> Letterbox:
+def letterbox_into(slot: Slot, picture: Image, framed: Letterbox | None = None) -> Letterbox:
     """
     Resize a picture into its slot, with grey around it.
+
+    Args:
+        framed: how the picture before lay in this slot, if its grey is still there.
 
     Raises:
         SourceError: the array is not a picture of (height, width, 3) bytes.
@@ -40,10 +91,11 @@ def letterbox_into(slot: Slot, picture: Image) -> Letterbox:
     place = Letterbox.fit(picture.shape[:2], slot.shape[1:])
     height, width = place.content_hw
     if picture.shape[:2] != place.content_hw:
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+        picture = _scratch.resized(picture, place.content_hw)
     rows = slice(place.top, place.top + height)
     columns = slice(place.left, place.left + width)
-    _fill_margins(slot, rows, columns)
+    if place != framed:
+        _fill_margins(slot, rows, columns)
     _scale_into(slot[:, rows, columns], picture)
     return place
 
@@ -102,7 +154,7 @@ def _fill_margins(slot: Slot, rows: slice, columns: slice) -> None:
 
 def _scale_into(target: Slot, picture: Image) -> None:
     """Write a BGR picture into (3, h, w) as RGB from 0 to 1, without a float copy on the way."""
-    for channel, plane in zip((2, 1, 0), cv2.split(picture), strict=True):
+    for channel, plane in zip((2, 1, 0), _scratch.planes(picture), strict=True):
         view = target[channel]
         if view.dtype == np.float32:
             cv2.LUT(plane, _bytes_to_unit(), dst=view)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 
 from app.errors import SourceError
-from app.types import Image
-from app.vision.preprocess import classify_into, letterbox_into
+from app.types import Image, Task
+from app.vision.preprocess import Canvas, classify_into, letterbox_into, prepare_into
 
 GREY = np.float32(114) / np.float32(255)
 
@@ -117,3 +117,27 @@ def test_both_ways_in_give_values_from_0_to_1(height: int, width: int, input_hw:
         into(slot, _picture(height, width, seed=height * width))
         assert slot.min() >= 0
         assert slot.max() <= 1
+
+
+@pytest.mark.parametrize("task", [Task.DETECT, Task.CLASSIFY])
+def test_a_canvas_shows_nothing_of_the_pictures_before(task: Task) -> None:
+    random = np.random.default_rng(0)
+    canvas, other = Canvas(np.empty((3, 64, 64), np.float32)), Canvas(np.empty((3, 64, 64), np.float32))
+
+    def show(height: int, width: int) -> None:
+        picture = random.integers(0, 256, (height, width, 3), np.uint8)
+        fresh = np.empty((3, 64, 64), np.float32)
+        prepare_into(fresh, picture, task)
+        canvas.prepare(picture, task)
+        np.testing.assert_array_equal(canvas.slot, fresh)
+
+    for height, width in [(32, 64), (32, 64), (64, 32), (100, 200), (32, 64), (64, 64)]:
+        show(height, width)
+    canvas.clear()
+    assert not canvas.slot.any()
+    show(64, 64)
+    show(32, 64)
+    other.prepare(random.integers(0, 256, (64, 20, 3), np.uint8), task)
+    canvas.copy(other)
+    np.testing.assert_array_equal(canvas.slot, other.slot)
+    show(32, 64)
