@@ -12,7 +12,7 @@ from tests.command import Jetsmith
 from tests.docker.conftest import Make
 from tests.docker.daemon import Compose, Done, docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(2400)]  # the first one builds the images
 
 JOB = "demo-pose"
 SCENES = "models/demo/scenes/pose"

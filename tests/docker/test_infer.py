@@ -14,7 +14,7 @@ import pytest
 from tests.command import SCENES, Jetsmith
 from tests.docker.daemon import Compose
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(2400)]  # the first one builds the images
 
 FOLDER = "models/demo/scenes/pose"
 

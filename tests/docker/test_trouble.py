@@ -9,7 +9,7 @@ from tests.docker.conftest import Make
 from tests.docker.daemon import Compose, Done
 from tests.docker.ground import user
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(2400)]  # the first one builds the images
 
 JOB = "demo-pose"
 
