@@ -97,12 +97,10 @@ class Reading:
             lanes = list(self._lanes)
         return tuple(lane.state() for lane in lanes)
 
-    def progress(self) -> tuple[int, int | None]:
-        """Frames read of all files; no total before every one has told its own."""
-        told = [lane.read_of for lane in self._lanes if lane.read_of is not None]
-        totals = [total for _, total in told if total is not None]
-        known = len(totals) == len([lane for lane in self._lanes if not lane.source.live])
-        return sum(done for done, _ in told), sum(totals) if known else None
+    def progress(self) -> float:
+        """How much of the files was read, in percent; each counts the same."""
+        shares = [1.0 if lane.ended else lane.share for lane in self._lanes if not lane.source.live]
+        return 100 * sum(shares) / max(1, len(shares))
 
     def batches(self, size: Callable[[], int]) -> Iterator[list[tuple[Lane, Item]]]:
         """

@@ -81,7 +81,7 @@ class Lane:
         self.items: deque[Item] = deque()
         self.ended = False
         self.crashed = False
-        self.read_of: tuple[int, int | None] | None = None
+        self.share = 0.0  # of a file that was read
         self._changed = changed
         self._reporter = reporter
         self._state = SourceState(source.name, source.live)
@@ -103,8 +103,8 @@ class Lane:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def progress(self, done: int, total: int | None) -> None:
-        self.read_of = (done, total)
+    def progress(self, share: float) -> None:
+        self.share = share
 
     def lost(self, why: SourceError, retry_in_s: float) -> None:
         message = f"{why.message}"

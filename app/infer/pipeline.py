@@ -109,7 +109,7 @@ def run(
             reading.start(_take_of(predictor), _prepare_of(predictor))
             for batch in reading.batches(lambda: predictor().metadata.batch):
                 _run_batch(batch, predictor(), sinks, reporter, tally)
-                bar.update(*reading.progress())
+                bar.update(reading.progress())
         end = End.INTERRUPTED if reading.was_stopped else End.DONE
     except KeyboardInterrupt:
         end = End.INTERRUPTED
@@ -168,5 +168,5 @@ def _closed_at_the_end(sinks: Sequence[Sink]) -> ExitStack:
 
 @contextmanager
 def _bar(reading: Reading, reporter: Reporter, shown: bool) -> Iterator[Phase]:
-    with (reporter if shown else SilentReporter()).phase(reading.title, unit="frames") as phase:
+    with (reporter if shown else SilentReporter()).phase(reading.title, 100.0, "%") as phase:
         yield phase

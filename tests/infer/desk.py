@@ -12,15 +12,15 @@ class Desk:
         self.stop = threading.Event()
         self.told: list[str] = []
         self.losses: list[tuple[str, float]] = []
-        self.read_of: tuple[int, int | None] | None = None
+        self.shares: list[float] = []
         self.taken: list[tuple[int, int, int]] = []
 
     def take(self, shape: tuple[int, int, int]) -> Image:
         self.taken.append(shape)
         return fresh(shape)
 
-    def progress(self, done: int, total: int | None) -> None:
-        self.read_of = (done, total)
+    def progress(self, share: float) -> None:
+        self.shares.append(share)
 
     def lost(self, why: SourceError, retry_in_s: float) -> None:
         self.told.append("lost")

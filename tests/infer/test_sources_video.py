@@ -50,8 +50,8 @@ def test_every_frame_comes_in_order_with_its_place_and_its_colours(tmp_path: Pat
     for frame in frames:
         assert float(frame.image.mean()) == pytest.approx(brightness(frame.index), abs=6), frame.index
     assert {(frame.kind, frame.rate, frame.image.shape) for frame in frames} == {(Kind.VIDEO, 25.0, (48, 64, 3))}
-    assert desk.read_of is not None
-    assert desk.read_of[0] == 30
+    assert desk.shares == sorted(desk.shares)
+    assert desk.shares[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,10 @@ def test_a_video_is_known_by_its_content_too_and_folders_may_mix(tmp_path: Path)
     (tmp_path / "c.mp4").write_bytes(encoded(photo(), "JPEG"))
 
     assert len(_frames(tmp_path / "no ending")) == 2
-    mixed = [(Path(frame.source).name, frame.index, frame.kind) for frame in _frames(tmp_path)]
+    desk = Desk()
+    mixed = [(Path(frame.source).name, frame.index, frame.kind) for frame in _frames(tmp_path, desk=desk)]
+    (tmp_path / "no ending").unlink()
+    assert desk.shares == pytest.approx([1 / 3, 0.5, 2 / 3, 2 / 3, 1])
     assert mixed == [
         ("a.jpg", 0, Kind.PICTURE),
         ("b.mp4", 0, Kind.VIDEO),

@@ -30,8 +30,8 @@ class Desk(Protocol):
         """An array for a frame; where the engine has buffers of its own, one of those."""
         ...
 
-    def progress(self, done: int, total: int | None) -> None:
-        """`done` of `total` frames of this source were read."""
+    def progress(self, share: float) -> None:
+        """From 0 to 1: so much of this source was read."""
 
     def lost(self, why: SourceError, retry_in_s: float) -> None:
         """The source gives nothing any more; it will be tried again."""

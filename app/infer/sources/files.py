@@ -32,9 +32,19 @@ class Files:
             if isinstance(item, Failure):
                 yield item
             else:
-                yield from read_file(item, self._selection, desk)
-            if len(self.found) > 1:
-                desk.progress(number + 1, len(self.found))
+                yield from read_file(item, self._selection, _OneOf(desk, number, len(self.found)))
+            desk.progress((number + 1) / len(self.found))
+
+
+class _OneOf:
+    """The desk of one file among several: its progress is a part of theirs."""
+
+    def __init__(self, desk: Desk, number: int, count: int) -> None:
+        self.stop, self.take, self.lost, self.back = desk.stop, desk.take, desk.lost, desk.back
+        self._desk, self._number, self._count = desk, number, count
+
+    def progress(self, share: float) -> None:
+        self._desk.progress((self._number + share) / self._count)
 
 
 class Listed:

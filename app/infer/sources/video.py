@@ -67,7 +67,8 @@ def frames_of(container: Any, name: str, selection: Selection, desk: Desk) -> It
                 return
             if sieve.wants(index, seconds):
                 yield Frame(name, index, to_bgr(found, desk.take), seconds=seconds, rate=rate, kind=Kind.VIDEO)
-            desk.progress(index + 1, total)
+            if total:
+                desk.progress(min(1.0, (index + 1) / total))
     except SourceError as error:
         whole = f"after {index + 1} frames" if index >= 0 else "before the first frame"
         yield Failure(name, SourceError(f"{error.message}, {whole}", hint=error.hint))
