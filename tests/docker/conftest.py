@@ -10,6 +10,14 @@ from tests.docker.daemon import Compose, Projects, remove_orphans, why_no_docker
 from tests.docker.ground import Images
 
 
+@pytest.hookimpl(trylast=True)  # after those that -m leaves out are gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs the images builds them, within its own time."""
+    needing = (item for item in items if isinstance(item, pytest.Function) and "images" in item.fixturenames)
+    for item in list(needing)[:1]:
+        item.add_marker(pytest.mark.timeout(3600), append=False)
+
+
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Projects]:
     """A daemon that answers. What this session, or one that was killed, left on it goes at the end."""

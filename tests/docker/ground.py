@@ -7,8 +7,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,16 +160,21 @@ def build_images(base: str, checkout: Path) -> Images:
     """Build what is not there yet. `docker image rm` of one builds it anew."""
     images = Images(f"test-{revision(base)}", base)
     if not (has_image(images.converter) and has_image(images.infer)):
-        with build_settings(base) as settings:
-            compose = Compose(checkout, "jetsmith-test-build", {**settings, "JETSMITH_TAG": images.tag})
-            compose("build", "converter", timeout_s=_BUILD_LIMIT_S)
-            compose("build", "infer", timeout_s=_BUILD_LIMIT_S)
+        with ExitStack() as stack:
+            torch = _torch_index(base, stack)
+            build(checkout, "converter", {**build_settings(base), "JETSMITH_TORCH_INDEX_URL": torch}, images.tag)
+            build(checkout, "infer", build_settings(base), images.tag)
     return images
 
 
-@contextmanager
-def build_settings(base: str) -> Iterator[dict[str, str]]:
-    """Where a build takes packages from: as pip on this machine; PyTorch from its index, else from pip's wheels."""
+def build(checkout: Path, service: str, settings: Mapping[str, str], tag: str, **env: str) -> None:
+    """As a user does: `docker compose build`."""
+    compose = Compose(checkout, "jetsmith-test-build", {**settings, "JETSMITH_TAG": tag})
+    compose("build", service, timeout_s=_BUILD_LIMIT_S, env=env)
+
+
+def build_settings(base: str) -> dict[str, str]:
+    """Where a build takes packages from: as pip on this machine."""
     pip = pip_settings()
     settings = {"JETSMITH_CPU_BASE": base, "JETSMITH_BUILD_NETWORK": "host"}
     if "://" in pip.get("index-url", ""):
@@ -179,12 +184,11 @@ def build_settings(base: str) -> Iterator[dict[str, str]]:
         settings["JETSMITH_PIP_EXTRA_INDEX_URL"] = " ".join(extra)
     if pip.get("cert"):
         settings["JETSMITH_CA_BUNDLE"] = pip["cert"]
-    with ExitStack() as stack:
-        settings["JETSMITH_TORCH_INDEX_URL"] = _torch_index(base, stack)
-        yield settings
+    return settings
 
 
 def _torch_index(base: str, stack: ExitStack) -> str:
+    """PyTorch's own index, else one of the wheels that pip's settings name, served while `stack` is open."""
     given = os.environ.get("JETSMITH_TORCH_INDEX_URL", "")
     if given or answers(PYTORCH_INDEX):
         return given or PYTORCH_INDEX
