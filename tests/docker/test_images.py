@@ -47,7 +47,7 @@ def test_nothing_is_left_of_the_build(images: Images, name: str) -> None:
     cd /opt/venv/lib/python3*/site-packages
     find / -xdev -path '*/.cache/*' -o -xdev -path '/root/.*/*' -newer /etc/debian_version
     find . -name tests -o -name '*.h' -o -name '*.hpp' -o -name '*.a' -o -path './pip/*'
-    find /run/secrets /wheels /compiled /added 2>/dev/null || true
+    find /run/secrets /wheels /compiled /added -type f 2>/dev/null || true
     find /tmp -mindepth 1
     """
     assert sh(image_of(images, name), script, "--user=0").stdout == ""
