@@ -183,9 +183,11 @@ def test_without_pyav_the_error_says_what_to_install(tmp_path: Path, monkeypatch
     path = write_video(tmp_path / "v.mp4", 2)
     monkeypatch.setitem(__import__("sys").modules, "av", None)
 
-    _, failure = _failure(path)
-
-    assert failure.error.hint == "Install it: pip install 'jetsmith[video]'"
+    for source in (str(path), "rtsp://127.0.0.1:1/live"):
+        (opened,) = open_sources([source])
+        (failure,) = opened.read(Desk())
+        assert isinstance(failure, Failure)
+        assert failure.error.hint == "Install it: pip install 'jetsmith[video]'"
 
 
 def test_the_command_of_a_csi_camera() -> None:
@@ -271,6 +273,16 @@ def test_a_csi_camera_that_hangs_is_lost_and_interrupted(gst: Path, monkeypatch:
     deadline = time.monotonic() + 5
     while gst.read_text().count("interrupted") < 2:
         assert time.monotonic() < deadline
+
+
+def test_without_gstreamer_a_csi_camera_ends_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (source,) = open_sources(["csi://0"])
+
+    (failure,) = source.read(Desk())
+
+    assert isinstance(failure, Failure)
+    assert "gst-launch-1.0" in failure.error.message
 
 
 def test_a_camera_that_is_not_there_is_tried_again() -> None:

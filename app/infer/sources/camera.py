@@ -22,6 +22,7 @@ def camera(number: int) -> Iterator[Feed]:
     """
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of each camera that is not there
     capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
     try:
         if not capture.isOpened():

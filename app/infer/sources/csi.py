@@ -22,6 +22,7 @@ import numpy as np
 
 from app.errors import SourceError
 from app.infer.sources.base import Shot, Take
+from app.infer.sources.errors import Refused
 from app.infer.sources.live import Feed
 from app.types import Image
 
@@ -75,10 +76,11 @@ class CsiCamera:
 def csi(camera: CsiCamera, stall_s: float) -> Iterator[Feed]:
     """
     Raises:
-        SourceError: GStreamer is not there, or says that the camera does not work.
+        Refused: GStreamer is not there.
+        SourceError: it says that the camera does not work.
     """
     if shutil.which(_GST) is None:
-        raise SourceError(
+        raise Refused(
             f"a CSI camera needs {_GST}, which is not here", hint="Use the Jetson image, or install gstreamer1.0-tools."
         )
     with tempfile.TemporaryFile() as said:

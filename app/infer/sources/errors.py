@@ -15,7 +15,7 @@ _CHECK = "Check the address, and whether another player shows it."
 
 
 class Refused(SourceError):
-    """The camera's server was there and said no: a wrong path or password will not become right by itself."""
+    """A wrong path or password, or a missing program: it will not become right by itself."""
 
 
 def from_os(error: OSError, doing: str) -> SourceError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.errors import SourceError
 from app.infer.sources.base import Shot, Take
-from app.infer.sources.errors import from_os, refused
+from app.infer.sources.errors import Refused, from_os, refused
 from app.types import Image
 from app.vision.pictures import MAX_PIXELS
 
@@ -23,12 +23,12 @@ _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 def import_av() -> ModuleType:
     """
     Raises:
-        SourceError: PyAV is not installed.
+        Refused: PyAV is not installed.
     """
     try:
         import av
     except ImportError as error:
-        raise SourceError(
+        raise Refused(
             f"videos and streams need the library PyAV: {error}", hint="Install it: pip install 'jetsmith[video]'"
         ) from error
     module: ModuleType = av
