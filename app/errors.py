@@ -23,6 +23,7 @@ JetsmithError
 │   ├── EngineDamaged
 │   └── StoreError
 ├── ModelError
+├── BenchmarkFailed
 ├── SourceError
 └── OutputError
 """
@@ -119,6 +120,10 @@ class StoreError(EngineError):
 
 class ModelError(JetsmithError):
     """A model's metadata or outputs are of no layout that jetsmith knows."""
+
+
+class BenchmarkFailed(JetsmithError):
+    """A program could not be measured."""
 
 
 class SourceError(JetsmithError):

@@ -60,7 +60,7 @@ def open_model(settings: Settings, engine: Engine, reporter: Reporter) -> Iterat
 
     yolo = settings.vision.yolo
     with open_runner(engine.path, engine.backend, yolo.gpu_memory) as runner:
-        thresholds = _thresholds(settings, engine)
+        thresholds = thresholds_of(settings, engine)
         if yolo.frame_path == "cpu":
             yield cpu_model(runner, thresholds)
         else:
@@ -173,7 +173,7 @@ def _unlike_settings(settings: Settings, engine: Engine) -> list[str]:
     return [str(change) for change in engine.unlike(engine.identity.platform, asked)]
 
 
-def _thresholds(settings: Settings, engine: Engine) -> "Thresholds":
+def thresholds_of(settings: Settings, engine: Engine) -> "Thresholds":
     from app.vision.decode import Thresholds
 
     yolo = settings.vision.yolo

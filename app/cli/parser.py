@@ -7,6 +7,7 @@ from pathlib import Path
 from app.cli import version_line
 
 _SOURCES = "pictures, videos, folders, globs, camera:0, rtsp://…, http(s)://…, csi://0, or - for paths on stdin"
+_COMPARED = ("pytorch", "onnxruntime", "ultralytics")
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -20,6 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_convert(commands.add_parser("convert", help="build the engine of a model, if it is not there yet"))
     _add_infer(commands.add_parser("infer", help="run a model on pictures, videos and cameras"))
+    _add_benchmark(commands.add_parser("benchmark", help="how fast a model runs here, and why it is no faster"))
     _add_engines(commands.add_parser("engines", help="see and clean the store of engines"))
     _add_status(commands.add_parser("status", help="how far conversions are, or how they ended"))
     _add_doctor(commands.add_parser("doctor", help="say what is wrong with this machine, and how to mend it"))
@@ -86,10 +88,7 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--duration", type=_above(0.0), metavar="S", help="so many seconds of each video or live source"
     )
-    parser.add_argument("--conf", type=float, metavar="C", help="drop detections below this confidence (0.25)")
-    parser.add_argument("--iou", type=float, metavar="I", help="overlap from which one of two boxes is dropped (0.7)")
-    parser.add_argument("--classes", metavar="LIST", help="only these classes, by number or name: 0,person")
-    parser.add_argument("--max-det", type=int, metavar="N", help="most detections per picture (300)")
+    _add_thresholds(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="write JSON lines into this file")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write annotated pictures and videos into this folder")
     parser.add_argument("--crops", type=Path, metavar="DIR", help="write each object as a picture into this folder")
@@ -97,6 +96,42 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["table", "jsonl"], help="default: table on a terminal, else jsonl")
     parser.add_argument("--wait", action="store_true", help="wait while a converter builds the engine")
     parser.set_defaults(run=_infer)
+
+
+def _add_thresholds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--conf", type=float, metavar="C", help="drop detections below this confidence (0.25)")
+    parser.add_argument("--iou", type=float, metavar="I", help="overlap from which one of two boxes is dropped (0.7)")
+    parser.add_argument("--classes", metavar="LIST", help="only these classes, by number or name: 0,person")
+    parser.add_argument("--max-det", type=int, metavar="N", help="most detections per picture (300)")
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    _add_model(parser, "a model's name, or the path of its .pt or engine")
+    parser.add_argument(
+        "--source", metavar="SOURCE", help="a picture, a folder, a glob or a video; default: demo scenes"
+    )
+    parser.add_argument(
+        "--compare", type=_compared, metavar="LIST", help=f"of {','.join(_COMPARED)}, or none; default: all that can be"
+    )
+    parser.add_argument(
+        "--duration", type=_above(0.0), default=10.0, metavar="S", help="seconds of measuring for each program (10)"
+    )
+    _add_thresholds(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found into this file")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latencies into this picture")
+    parser.epilog = (
+        "Exit: 0 measured, 1 an error, 3 a frame could not be read, or a program of --compare not be measured."
+    )
+    parser.set_defaults(run=_benchmark)
+
+
+def _compared(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in (*_COMPARED, "none")]
+    if unknown or ("none" in names and len(names) > 1) or not names:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of {', '.join(_COMPARED)}, or none")
+    return () if names == ("none",) else names
 
 
 def _above(limit: float) -> Callable[[str], float]:
@@ -165,6 +200,12 @@ def _infer(args: argparse.Namespace) -> int:
     from app.cli.infer import infer_command
 
     return infer_command(args)
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    from app.cli.benchmark import benchmark_command
+
+    return benchmark_command(args)
 
 
 def _status(args: argparse.Namespace) -> int:

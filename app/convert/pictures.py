@@ -5,11 +5,14 @@ import hashlib
 import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from app.errors import SettingsError
 from app.vision.pictures import PICTURE_SUFFIXES
+
+_Item = TypeVar("_Item")
 
 
 def calibration_pictures(wanted: str) -> list[Path]:
@@ -66,7 +69,7 @@ def label_file(picture: Path) -> Path:
     return picture.with_suffix(".txt")
 
 
-def spread(paths: Sequence[Path], most: int) -> list[Path]:
+def spread(paths: Sequence[_Item], most: int) -> list[_Item]:
     """`most` of `paths`, evenly spaced, so that a sorted dataset is not judged by its first folder."""
     if len(paths) <= most:
         return list(paths)
