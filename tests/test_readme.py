@@ -10,6 +10,7 @@ import pytest
 
 from app.catalog import parse_model_name
 from app.cli.parser import make_guide_parser, make_parser
+from config.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "app" / "README.md", *(ROOT / "models").glob("*/README.md")]
@@ -74,9 +75,15 @@ def test_the_tree_is_there() -> None:
 
 
 def test_the_yaml_is_the_shipped_one() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
     shipped = "\n".join(line for line in (ROOT / "config/config.yaml").read_text().splitlines() if line[:1] not in "#")
     assert block.strip() == shipped.strip()
+
+
+def test_every_yaml_can_be_loaded(tmp_path: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", README, flags=re.S):
+        (tmp_path / "x.yaml").write_text(block)
+        load_settings(tmp_path / "x.yaml")
 
 
 def test_no_place_was_left_empty() -> None:
