@@ -45,7 +45,7 @@ def _summary(health: Health, hung: bool, now: datetime) -> str:
     beat = datetime.fromisoformat(health.heartbeat)
     if hung:
         ago = (now - beat).total_seconds()
-        return f"hung: no sign of life for {ago:.0f} s (process {health.pid}); it was killed, or stands still"
+        return f"hung: no sign of life for {ago:.0f} s (process {health.pid}): killed, or it stands still; start it again"
     parts = [health.state.value]
     if health.state.is_over:
         parts[0] += f" at {beat.astimezone():%Y-%m-%d %H:%M:%S}"
@@ -64,7 +64,7 @@ def _source(source: dict[str, Any]) -> str:
     if source["dropped"]:
         parts.append(f"{source['dropped']} dropped")
     if source["losses"]:
-        parts.append(f"lost {source['losses']} times")
+        parts.append(f"lost {source['losses']} time{'' if source['losses'] == 1 else 's'}")
     return f"{source['name']}: {', '.join(parts)}"
 
 
