@@ -15,7 +15,7 @@ from app.runtime.ranges import stage
 from app.types import Task
 
 _UPLOAD_THREADS = 384
-_LETTERBOX_THREADS, _LETTERBOX_PIXELS = 160, 320  # a block's; as in preprocess.cuh
+_LETTERBOX_THREADS, _LETTERBOX_PIXELS = 160, 640  # a block's; as in preprocess.cuh
 _THREADS = 128
 _ANCHORS, _DECODE_THREADS = 32, 256
 _RANK_THREADS = 256

@@ -40,6 +40,7 @@ extern "C" __global__ void __launch_bounds__(MASK_THREADS) mask_logits(const Job
     const Frame& frame = job.frames[slot];
     if (!frame.used) return;
     const int count = job.states[slot].count, samples = job.proto_height * job.proto_width;
+    const int step = job.head == RAW ? job.rows : 1;  // from one coefficient of an object to the next
     i64 tile = blockIdx.x, base = 0;
     for (int index = 0; index < count; ++index) {
         const Object object = job.objects[i64(slot) * job.limit + index];
@@ -55,12 +56,13 @@ extern "C" __global__ void __launch_bounds__(MASK_THREADS) mask_logits(const Job
             const int at = int(tile - base) * MASK_THREADS + threadIdx.x;
             if (at >= size) continue;
             const int sample = (rows.first + at / width) * job.proto_width + columns.first + at % width;
-            const i64 prototypes = i64(slot) * job.channels * samples + sample;
+            i64 prototype = i64(slot) * job.channels * samples + sample;
+            i64 coefficient = index_of(job, slot, object.row, 4);
             float logit = 0.0f;
-#pragma unroll 8
-            for (int channel = 0; channel < job.channels; ++channel)
-                logit += value_of(job, slot, object.row, 4 + channel) *
-                         load(job.prototypes, prototypes + i64(channel) * samples, job.prototypes_are_half);
+#pragma unroll 4
+            for (int channel = 0; channel < job.channels; ++channel, prototype += samples, coefficient += step)
+                logit += load(job.predictions, coefficient, job.predictions_are_half) *
+                         load(job.prototypes, prototype, job.prototypes_are_half);
             job.logits[(i64(slot) * job.limit + index) * samples + sample] = logit;
         }
         base += tiles;

@@ -3,7 +3,7 @@
 #include "types.cuh"
 
 constexpr int LETTERBOX_THREADS = 160;
-constexpr int PIXELS = 2;      // per thread
+constexpr int PIXELS = 4;      // per thread
 constexpr int TILE = 12288;    // bytes of shared memory: two rows of BGR, or two of luma and two of chroma
 constexpr int GREY = 114;
 constexpr int WEIGHT_BITS = 11;
@@ -68,10 +68,11 @@ __device__ inline Row row_of(const Frame& frame, int y) {
             chroma ? chroma + y / 2 * frame.chroma_pitch : nullptr};
 }
 
-// Byte / 255, the same bits as the division.
-__device__ inline float unit(int value) {
-    const float inverse = 1.0f / 255.0f, quotient = float(value) * inverse;
-    return fmaf(fmaf(-255.0f, quotient, float(value)), inverse, quotient);
+// Byte / 255, the same bits as the division. The byte becomes a float as the last bits of 2²³, for less than by a cast.
+__device__ inline float unit(int byte_value) {
+    const float value = __int_as_float(0x4b000000 | byte_value) - 8388608.0f;
+    const float inverse = 1.0f / 255.0f, quotient = value * inverse;
+    return fmaf(fmaf(-255.0f, quotient, value), inverse, quotient);
 }
 
 __device__ inline void store(const Job& job, int slot, int y, int x, const Pixel& pixel) {
@@ -85,23 +86,31 @@ __device__ inline void store(const Job& job, int slot, int y, int x, const Pixel
     }
 }
 
-struct alignas(8) FloatPair {
-    float first, second;
+struct alignas(16) Floats {
+    float values[PIXELS];
 };
 
-// Two pixels side by side at an even place: one store a channel.
-__device__ inline void store_pair(const Job& job, int slot, int y, int x, const Pixel& left, const Pixel& right) {
-    const int lefts[3] = {left.red, left.green, left.blue}, rights[3] = {right.red, right.green, right.blue};
-    for (int channel = 0; channel < 3; ++channel) {
-        const i64 at = ((i64(slot) * 3 + channel) * job.input_height + y) * job.input_width + x;
-        const float first = unit(lefts[channel]), second = unit(rights[channel]);
+struct alignas(8) Halves {
+    u32 pairs[PIXELS / 2];
+};
+
+// Pixels side by side, where each channel's are one aligned word.
+__device__ inline void store_row(const Job& job, int slot, int y, int x, const Pixel* pixels) {
+    const i64 plane = i64(job.input_height) * job.input_width;
+    i64 at = (i64(slot) * 3 * plane + i64(y) * job.input_width + x) / PIXELS;
+    for (int channel = 0; channel < 3; ++channel, at += plane / PIXELS) {
+        Floats row;
+        for (int index = 0; index < PIXELS; ++index) {
+            const Pixel& pixel = pixels[index];
+            row.values[index] = unit(channel == 0 ? pixel.red : channel == 1 ? pixel.green : pixel.blue);
+        }
+        const float* v = row.values;
         if (job.input_is_half)
-            static_cast<u32*>(job.input)[at / 2] = float_to_half(first) | u32(float_to_half(second)) << 16;
+            static_cast<Halves*>(job.input)[at] = {halves(v[0], v[1]), halves(v[2], v[3])};
         else
-            static_cast<FloatPair*>(job.input)[at / 2] = {first, second};
+            static_cast<Floats*>(job.input)[at] = row;
     }
 }
-
 
 __device__ inline const byte* word_below(const byte* address) {
     return reinterpret_cast<const byte*>(reinterpret_cast<u64>(address) & ~u64(15));
@@ -176,8 +185,8 @@ extern "C" __global__ void __launch_bounds__(LETTERBOX_THREADS) letterbox(const 
         if (has_content && x >= first && x <= last)
             pixels[index] = resized_pixel(upper, lower, rows, between<COLUMNS>(x, frame.width, frame.content_width));
     }
-    if (out_x + 1 < job.input_width && job.input_width % 2 == 0) {
-        store_pair(job, slot, out_y, out_x, pixels[0], pixels[1]);
+    if (job.input_width % PIXELS == 0) {
+        if (out_x < job.input_width) store_row(job, slot, out_y, out_x, pixels);
         return;
     }
     for (int index = 0; index < PIXELS && out_x + index < job.input_width; ++index)

@@ -103,6 +103,17 @@ __device__ inline unsigned short float_to_half(float value) {
 }
 #endif
 
+// Two halves in one word, by one instruction where the GPU has it.
+__device__ inline u32 halves(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    u32 bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+#else
+    return float_to_half(low) | u32(float_to_half(high)) << 16;
+#endif
+}
+
 __device__ inline float infinity() { return __int_as_float(0x7f800000); }
 
 __device__ inline float load(const void* tensor, i64 at, bool is_half) {
@@ -110,14 +121,16 @@ __device__ inline float load(const void* tensor, i64 at, bool is_half) {
                    : static_cast<const float*>(tensor)[at];
 }
 
-// A value beside the classes: x, y, w, h first, then mask coefficients, keypoints or the angle.
-__device__ inline float value_of(const Job& job, int slot, int row, int value) {
-    const bool half = job.predictions_are_half;
+// Where a value beside the classes is: x, y, w, h first, then mask coefficients, keypoints or the angle.
+__device__ inline i64 index_of(const Job& job, int slot, int row, int value) {
     if (job.head == RAW) {
         const i64 width = 4 + job.classes + job.extra;
         const i64 line = value < 4 ? value : job.classes + value;
-        return load(job.predictions, (slot * width + line) * job.rows + row, half);
+        return (slot * width + line) * job.rows + row;
     }
-    const i64 width = 6 + job.extra;
-    return load(job.predictions, (i64(slot) * job.rows + row) * width + (value < 4 ? value : value + 2), half);
+    return (i64(slot) * job.rows + row) * (6 + job.extra) + (value < 4 ? value : value + 2);
+}
+
+__device__ inline float value_of(const Job& job, int slot, int row, int value) {
+    return load(job.predictions, index_of(job, slot, row, value), job.predictions_are_half);
 }

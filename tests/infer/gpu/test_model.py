@@ -1,6 +1,7 @@
 """The frame path on the GPU against the CPU path, on answers written beforehand: in CUDA's doubles, and on a GPU."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_the_network_is_fed_what_the_cpu_path_feeds(
         Model(runner).predict(picture)
         difference = np.abs(runner.input_on_gpu().astype(np.float32) - runner.fed.astype(np.float32))
     assert difference.max() <= (0 if task is Task.DETECT else 1.0 / 255 + (2**-11 if half else 1e-6))
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_inputs_of_any_width_are_fed(gpu: str, half: bool, tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    odd = replace(metadata, imgsz=(35, 651))  # more than one block takes, and no multiple of what a thread stores
+    with TapedRunner(odd, tape, input_dtype=np.float16 if half else np.float32) as runner:
+        (picture,) = _pictures([(100, 2000)])
+        _model(runner, tmp_path).predict(picture)
+        Model(runner).predict(picture)
+        np.testing.assert_array_equal(runner.input_on_gpu(), runner.fed)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (63, 95), (1, 1), (200, 333), (480, 640)])
