@@ -45,7 +45,9 @@ def _summary(health: Health, hung: bool, now: datetime) -> str:
     beat = datetime.fromisoformat(health.heartbeat)
     if hung:
         ago = (now - beat).total_seconds()
-        return f"hung: no sign of life for {ago:.0f} s (process {health.pid}): killed, or it stands still; start it again"
+        return (
+            f"hung: no sign of life for {ago:.0f} s (process {health.pid}): killed, or it stands still; start it again"
+        )
     parts = [health.state.value]
     if health.state.is_over:
         parts[0] += f" at {beat.astimezone():%Y-%m-%d %H:%M:%S}"
