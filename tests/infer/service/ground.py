@@ -18,7 +18,7 @@ from tests.command import Jetsmith
 
 NAME = "wall"
 MODEL = "demo-detect"
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 @dataclass

@@ -16,6 +16,7 @@ from app.errors import OutputError
 from app.infer.frame import Kind
 from app.infer.sinks import video
 from app.infer.sinks.annotated import Annotated
+from app.infer.sinks.fragments import FragmentFile
 from app.infer.sinks.limits import Limits
 from app.types import Task
 from tests.infer.doubles import NAMES, film, frame, result_of
@@ -161,6 +162,29 @@ sink = Annotated(Path(sys.argv[1]), NAMES)
 for moment in film("way.mp4", 100_000, noise=True):
     sink.write(moment, result_of(Task.DETECT))
 """
+
+
+def test_a_fragment_is_in_the_file_whole_or_not_at_all(tmp_path: Path) -> None:
+    _film(tmp_path, *film("a.mp4", 80, noise=True)).close()
+    whole = (tmp_path / "a.mp4").read_bytes()
+    file = FragmentFile(tmp_path / "b.mp4")
+    ends = set()
+    for start in range(0, len(whole), 1000):
+        file.write(whole[start : start + 1000])
+        ends.add(_last_box((tmp_path / "b.mp4").read_bytes()))
+    file.close()
+
+    assert ends <= {b"", b"ftyp", b"moov", b"mdat", b"mfra"}
+    assert (tmp_path / "b.mp4").read_bytes() == whole
+
+
+def _last_box(data: bytes) -> bytes:
+    at, kind = 0, b""
+    while at < len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        at += size
+    assert at == len(data)
+    return kind
 
 
 def test_a_killed_process_leaves_a_video_that_plays(tmp_path: Path) -> None:
