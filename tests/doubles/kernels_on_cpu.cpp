@@ -2,7 +2,7 @@
 #include "kernels.cu"
 
 static const std::map<std::string, void (*)(const Job)> KERNELS = {
-    {"upload", upload}, {"letterbox", letterbox}, {"crop", crop}, {"decode_raw", decode_raw},
+    {"upload", upload}, {"letterbox", letterbox}, {"crop", crop}, {"crop_weights", crop_weights}, {"decode_raw", decode_raw},
     {"decode_rows", decode_rows}, {"rank", rank}, {"rotated_overlaps", rotated_overlaps}, {"scores", scores},
     {"suppress", suppress}, {"mask_logits", mask_logits}, {"masks", masks},
 };

@@ -100,6 +100,7 @@ class FramePath:
         if not self._session.mapped:
             self._launch("upload", height, _UPLOAD_THREADS)
         if self._plan.task is Task.CLASSIFY:
+            self._launch("crop_weights", _blocks(height + width, _THREADS), _THREADS)
             self._launch("crop", _blocks(height * width, _THREADS), _THREADS)
         else:
             self._launch("letterbox", _blocks(width, _LETTERBOX_PIXELS), _LETTERBOX_THREADS, rows=height)

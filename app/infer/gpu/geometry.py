@@ -1,5 +1,6 @@
 """How a frame lies in the network's input, as the kernels want to know it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,10 @@ def _place_masks(record: Any, grid: MaskGrid) -> None:
     record["mask_top"], record["mask_left"] = grid.top, grid.left
     record["mask_ratio_y"] = np.float32(height) / np.float32(grid.picture_hw[0])
     record["mask_ratio_x"] = np.float32(width) / np.float32(grid.picture_hw[1])
+
+
+def filter_taps(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> int:
+    """How many samples a row or column of the input is made of at most, where a picture is classified."""
+    resized_hw, _, _ = classify_place(frame_hw, input_hw)
+    scale = max(1.0, *(size / resized for size, resized in zip(frame_hw, resized_hw, strict=True)))
+    return 2 * math.ceil(scale) + 2

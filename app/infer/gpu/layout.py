@@ -16,8 +16,8 @@ def _structure(*kinds_and_names: tuple[str, str]) -> np.dtype[Any]:
 FRAME = _structure(
     (_ADDRESS, "pixels chroma near_pixels near_chroma"),
     (_LONG, "pitch chroma_pitch"),
-    (_ADDRESS, "masks"),
-    (_LONG, "mask_capacity"),
+    (_ADDRESS, "room"),
+    (_LONG, "room_size"),
     (_INT, "used height width content_height content_width top left"),
     (_FLOAT, "gain_x gain_y"),
     (_INT, "mask_factor mask_height mask_width mask_top mask_left"),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.infer.gpu import layout
 from app.infer.gpu.frame_path import FramePath
 from app.infer.gpu.frames import AnyFrame, FrameBuffers, Nv12, check_frame
-from app.infer.gpu.geometry import frame_record
+from app.infer.gpu.geometry import filter_taps, frame_record
 from app.infer.gpu.kernels import load_kernels
 from app.infer.gpu.results import detections_of
 from app.infer.gpu.workspace import Workspace, plan_of
@@ -28,8 +28,8 @@ from app.vision.decode import Thresholds
 _SIZES_KEPT = 64
 _FIRST_MASK_UNITS = 1 << 16  # of 16 bytes: 1 MiB
 _AROUND = 64  # bytes more than a frame, so that whole words around it may be read
-_ADDRESSES, _MASK_ROOM = Struct("=4Q2q"), Struct("=Qq")  # of a frame's record; the rest hangs on its size alone
-_FIXED = _ADDRESSES.size + _MASK_ROOM.size
+_ADDRESSES, _ROOM = Struct("=4Q2q"), Struct("=Qq")  # of a frame's record; the rest hangs on its size alone
+_FIXED = _ADDRESSES.size + _ROOM.size
 _Reachable = tuple[npt.NDArray[np.uint8], int]
 
 
@@ -94,7 +94,7 @@ class GpuModel:
         with stage("frame"), cuda_errors_as_ours("running frames"), self._session.current():
             held = [self._place(slot, frame) for slot, frame in enumerate(frames)]
             self._workspace.frames["used"][len(frames) :] = 0
-            masks = [self._give_mask_room(slot) for slot in range(len(frames))]
+            masks = [self._give_room(slot, frame) for slot, frame in enumerate(frames)]
             launched = perf_counter()
             self._path.launch()
             with stage("wait"):
@@ -145,13 +145,21 @@ class GpuModel:
     def _new_record(self, frame_hw: tuple[int, int]) -> bytes:
         return frame_record(frame_hw, self._plan.input_hw, self._plan.task, self._plan.proto_hw).tobytes()[_FIXED:]
 
-    def _give_mask_room(self, slot: int) -> npt.NDArray[np.uint8] | None:
-        if self._plan.task is not Task.SEGMENT:
-            return None
+    def _give_room(self, slot: int, frame: AnyFrame) -> npt.NDArray[np.uint8] | None:
+        """Where the kernels may write what hangs on the frame: masks, or the weights of a filter."""
+        if self._plan.task is Task.SEGMENT:
+            return self._give_mask_room(slot)
+        if self._plan.task is Task.CLASSIFY:
+            taps = filter_taps(frame.shape[:2], self._plan.input_hw)
+            room = self._workspace.filters.room(slot, 4 * taps * sum(self._plan.input_hw))
+            _ROOM.pack_into(self._frames, slot * layout.FRAME.itemsize + _ADDRESSES.size, room, taps)
+        return None
+
+    def _give_mask_room(self, slot: int) -> npt.NDArray[np.uint8]:
         units = self._mask_units[slot]
         masks = self.frame_buffers.take((units * layout.MASK_UNIT,))
         start = slot * layout.FRAME.itemsize + _ADDRESSES.size
-        _MASK_ROOM.pack_into(self._frames, start, self.frame_buffers.address_of(masks) or 0, units)
+        _ROOM.pack_into(self._frames, start, self.frame_buffers.address_of(masks) or 0, units)
         return masks
 
     def _grow_masks(self, masks: list[npt.NDArray[np.uint8] | None]) -> None:

@@ -101,7 +101,10 @@ class Workspace:
         self.frames = self._frames.bytes.view(layout.FRAME)
         self.frames.view(np.uint8).fill(0)
         self.frames_on_gpu = session.allocate(self.frames.nbytes)
-        self.near = _NearFrames(session, batch)
+        self.near = _Rooms(session, batch)
+        """Each slot's frame in the GPU's own memory."""
+        self.filters = _Rooms(session, batch)
+        """Each slot's weights of rows and columns, where pictures are classified."""
         self.job = self._job(plan, thresholds, addresses)
 
     def send_frames(self) -> None:
@@ -160,8 +163,8 @@ class Workspace:
         return address
 
 
-class _NearFrames:
-    """Room for each slot's frame in the GPU's own memory; it grows with the frames."""
+class _Rooms:
+    """Memory of the GPU for each slot, which grows with the frames."""
 
     def __init__(self, session: CudaSession, batch: int) -> None:
         self._session = session

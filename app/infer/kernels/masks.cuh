@@ -117,12 +117,12 @@ extern "C" __global__ void __launch_bounds__(MASK_THREADS) masks(const Job job) 
     if (!frame.used) return;
     const int count = job.states[slot].count, samples = job.proto_height * job.proto_width;
     int* records = job.records + i64(slot) * (job.limit + 1) * job.record_words;
-    Word* masks = reinterpret_cast<Word*>(frame.masks);
+    Word* masks = reinterpret_cast<Word*>(frame.room);
     i64 tile = blockIdx.x, base = 0;
     for (int index = 0; index < count; ++index) {
         const Object object = job.objects[i64(slot) * job.limit + index];
         const i64 units = (i64(object.width) * object.height + MASK_BYTES - 1) / MASK_BYTES;
-        if (object.offset + units > frame.mask_capacity) continue;  // the host makes more room and asks again
+        if (object.offset + units > frame.room_size) continue;  // the host makes more room and asks again
         const i64 tiles = (units + MASK_THREADS - 1) / MASK_THREADS;
         const Logits logits = {job.logits + (i64(slot) * job.limit + index) * samples, job.proto_height,
                                job.proto_width, frame.mask_factor};

@@ -12,8 +12,8 @@ struct Frame {
     u64 chroma;  // NV12's interleaved U and V; 0 for BGR
     u64 near_pixels, near_chroma;  // where the preparing kernel reads them: the GPU's own memory, or the same place
     i64 pitch, chroma_pitch;       // bytes from row to row
-    u64 masks;                     // where finished masks go
-    i64 mask_capacity;             // in units of 16 bytes
+    u64 room;       // where finished masks go; for classification, the weights of each row's and column's filter
+    i64 room_size;  // in units of 16 bytes; for classification, the weights a row or column may have
     int used;                      // 0: the batch has no frame here
     int height, width;
     int content_height, content_width, top, left;  // the frame as it is resized, and its place in the input

@@ -90,6 +90,19 @@ def test_the_network_is_fed_what_the_cpu_path_feeds(
     assert difference.max() <= (0 if task is Task.DETECT else 1.0 / 255 + (2**-11 if half else 1e-6))
 
 
+@pytest.mark.parametrize("size", [(48, 64), (100, 37), (200, 333), (33, 500), (64, 64), (1, 4000), (4097, 3), (1, 1)])
+def test_a_classifier_is_fed_pillows_bytes(gpu: str, size: tuple[int, int], tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.CLASSIFY, batch=1)
+    square = replace(metadata, imgsz=(64, 64))
+    with TapedRunner(square, tape) as runner:
+        (picture,) = _pictures([size])
+        _model(runner, tmp_path).predict(picture)
+        Model(runner).predict(picture)
+        difference = np.abs(runner.input_on_gpu() - runner.fed)
+    is_long = max(size) > 64 * min(size)  # the CPU path then asks Pillow in a way that rounds to float32
+    assert difference.max() <= (1.0 / 255 + 1e-6 if is_long else 0)
+
+
 @pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
 def test_inputs_of_any_width_are_fed(gpu: str, half: bool, tmp_path: Path) -> None:
     metadata, tape = head_of(Task.DETECT, batch=1)
