@@ -122,3 +122,23 @@ def test_pictures_are_read_one_at_a_time(make: Make) -> None:
     Path("b.png").unlink()
 
     assert isinstance(next(frames), Failure)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("rtsp://me:geheim@cam/1", "rtsp://cam/1"),
+        ("rtsp://cam:554/user=me&password=geheim&channel=1", "rtsp://cam:554/user=…&password=…&channel=1"),
+        ("rtsp://cam/1?user=me&pw=geheim", "rtsp://cam/1?…"),
+        ("http://me:ge/h@eim@cam/mjpg?token=geheim", "http://cam/mjpg?…"),
+        ("rtmp://me:geheim@cam/1", "rtmp://cam/1"),
+    ],
+)
+def test_names_have_no_password(address: str, name: str) -> None:
+    assert [source.name for source in open_sources([address])] == [name]
+
+
+def test_channels_that_differ_in_what_is_masked_have_names_of_their_own() -> None:
+    sources = open_sources(["rtsp://cam/?channel=1", "rtsp://cam/?channel=2"])
+
+    assert [source.name for source in sources] == ["rtsp://cam/?…", "rtsp://cam/?… #2"]

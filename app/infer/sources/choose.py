@@ -23,6 +23,7 @@ from app.text import masked
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _CAMERA = re.compile(r"(?:camera:|/dev/video)([0-9]{1,3})", re.ASCII)
+_SECRET = re.compile(r"\b(user\w*|pass\w*|pwd|pw|token|key|secret)=[^&/\s]*", re.IGNORECASE)
 _KNOWN = "Known are files, folders, patterns, camera:0, rtsp://…, http(s)://…, csi://0, and - for paths on stdin."
 
 
@@ -41,6 +42,11 @@ def open_sources(
     for name in names:
         chooser.add(name)
     return chooser.sources
+
+
+def _shown(address: str) -> str:
+    """Some cameras take user and password in the path: rtsp://host/user=admin&password=…&channel=1."""
+    return _SECRET.sub(r"\1=…", masked(address))
 
 
 class _Chooser:
@@ -90,11 +96,11 @@ class _Chooser:
             error = refused
         except ValueError as reason:  # urllib's, for [ and ] at wrong places
             error = SourceError(f"no address: {reason}", hint=_KNOWN)
-        shown = self._unlike_others(masked(name))
+        shown = self._unlike_others(_shown(name))
         return Files(shown, [Failure(shown, error)], self._selection)
 
     def _live(self, name: str, connect: Connect) -> Live:
-        return Live(self._unlike_others(masked(name)), connect, self._selection, self._patience)
+        return Live(self._unlike_others(_shown(name)), connect, self._selection, self._patience)
 
     def _unlike_others(self, shown: str) -> str:
         """Two channels of one recorder may differ only in what is masked."""
@@ -105,7 +111,7 @@ class _Chooser:
     def _over_http(self, address: str) -> Iterator[Feed]:
         from app.infer.sources import web  # urllib takes 30 ms: too long for who has a picture
 
-        shown, stall_s = masked(address), self._patience.stall_s
+        shown, stall_s = _shown(address), self._patience.stall_s
         with web.answered(address, stall_s) as answer:
             if web.is_mjpeg(answer):
                 yield Feed(web.mjpeg_shots(answer, stall_s))
