@@ -165,7 +165,7 @@ class _Bench:
     def conditions(self) -> Conditions:
         samples, last = self._watch.samples, self._watch.samples[-1]
         idle = whole(rails(between(samples, 0.0, _IDLE_S)))
-        own_cpu_s = self._parent_cpu_s + sum(done.cpu_s for measured in self._all for done in measured.rounds)
+        own_cpu_s = self._parent_cpu_s + sum(measured.worker.cpu_s for measured in self._all)
         return Conditions(
             power=read_power(self._root),
             clocks=read_clocks(self._root),

@@ -42,7 +42,9 @@ def _serve(job: dict[str, Any], descriptor: int) -> None:
         _say(descriptor, {"first": monotonic(), "detail": program.detail})
         frames = [program.place(_load(path)) for path in job["frames"]]
         batches = _batches(frames, size)
-        _say(descriptor, {"objects": _objects(program, frames, size), "calls": _warm_up(program, batches)})
+        objects = _objects(program, frames, size)
+        _warm_up(program, batches)
+        _say(descriptor, {"objects": objects, "cpu_s": process_time()})
         for line in sys.stdin:
             _say(descriptor, {"round": _round(program, batches, size, float(json.loads(line)["seconds"]))})
 
@@ -66,14 +68,13 @@ def _objects(program: Program, frames: Sequence[Any], size: int) -> int | None:
     return sum(counts) if counts else None
 
 
-def _warm_up(program: Program, batches: Batches) -> int:
+def _warm_up(program: Program, batches: Batches) -> None:
     began, calls = monotonic(), 0
     while calls < _WARM_CALLS or monotonic() - began < _WARM_S:
         program.run(next(batches))
         calls += 1
         if monotonic() - began > _WARM_AT_MOST_S:
             break
-    return calls
 
 
 def _round(program: Program, batches: Batches, size: int, seconds: float) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _round(program: Program, batches: Batches, size: int, seconds: float) -> dic
     ended, cpu_s = monotonic(), process_time() - cpu_began
     return {
         **{"rows": rows, "busy_s": busy_s, "began_s": began, "ended_s": ended, "cpu_s": cpu_s},
-        **{"frames": len(rows) * size, "peak_rss": _peak_rss()},
+        **{"frames": len(rows) * size, "peak_rss": _peak_rss(), "cpu_total_s": process_time()},
     }
 
 

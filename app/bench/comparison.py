@@ -31,13 +31,19 @@ class Compared:
     def in_words(self) -> str:
         factor = self.factor
         if factor is None:
-            return ""
+            return "none" if self.theirs and self.ours == 0 else ""
         if 1 / _EVEN < factor < _EVEN:
             return "the same"
         if self.unit in _AMOUNTS:
-            return f"{1 - 1 / factor:.0%} less" if factor > 1 else f"{1 / factor - 1:.0%} more"
+            return _amount_in_words(factor)
         better, worse = ("sooner", "later") if self.metric == _START else ("faster", "slower")
         return f"{factor:.1f}× {better}" if factor > 1 else f"{1 / factor:.1f}× {worse}"
+
+
+def _amount_in_words(factor: float) -> str:
+    if factor > 1:
+        return f"{1 - 1 / factor:.0%} less"
+    return f"{1 / factor - 1:.0%} more" if factor > 0.5 else f"{1 / factor:.1f}× as much"
 
 
 def compare(theirs: Figures, ours: Figures, *, gpu: str | None) -> list[Compared]:

@@ -20,7 +20,7 @@ class Conditions:
     gpu_limit_hz: int | None
     gpu_top_hz: int | None
     hottest: tuple[str, float] | None  # zone and °C
-    throttled: tuple[str, ...]  # what was seen, in words
+    throttled: tuple[str, ...] | None  # what was seen, in words
     power_rails: str | None  # what the watts are made of
     idle_watts: float | None
     load_average: float | None  # before it began
@@ -45,11 +45,12 @@ def hottest(samples: Sequence[Sample]) -> tuple[str, float] | None:
     return None if not found else max(found)[::-1]
 
 
-def throttled(samples: Sequence[Sample]) -> tuple[str, ...]:
+def throttled(samples: Sequence[Sample]) -> tuple[str, ...] | None:
     """What slowed the device down while it was watched."""
-    if not samples:
-        return ()
-    seen = [f"the GPU was slowed by {reason}" for reason in sorted({r for sample in samples for r in sample.reasons})]
+    if not any(sample.tells_of_throttling for sample in samples):
+        return None
+    reasons = sorted({reason for sample in samples for reason in sample.reasons or ()})
+    seen = [f"the GPU was slowed by {reason}" for reason in reasons]
     seen += [f"cooling by {name}" for name in sorted({name for sample in samples for name in sample.cooling})]
     first, last = samples[0].events, samples[-1].events
     grown = {name: value - first.get(name, 0) for name, value in last.items() if value > first.get(name, 0)}

@@ -24,7 +24,7 @@ class NvmlReading:
     hz: int | None = None
     limit_hz: int | None = None
     top_hz: int | None = None
-    reasons: frozenset[str] = frozenset()
+    reasons: frozenset[str] | None = None
 
 
 class Nvml:
@@ -44,7 +44,7 @@ class Nvml:
             hz=_hertz(self._ask(library.nvmlDeviceGetClockInfo, clock)),
             limit_hz=_hertz(self._ask(library.nvmlDeviceGetApplicationsClock, clock)),
             top_hz=_hertz(self._ask(library.nvmlDeviceGetMaxClockInfo, clock)),
-            reasons=frozenset(text for bit, text in _SLOWED_BY.items() if (reasons or 0) & bit),
+            reasons=None if reasons is None else frozenset(text for bit, text in _SLOWED_BY.items() if reasons & bit),
         )
 
     def memory_used(self) -> int | None:

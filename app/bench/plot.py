@@ -44,6 +44,8 @@ def draw(figures: Sequence[Figures], title: str, path: Path) -> None:
     _stages(panels["stages"], figures)
     _share(panels["share"], figures)
     _time(panels["time"], figures)
+    handles, labels = panels["share"].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(figures))
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         figure.savefig(partial, format="png")
@@ -69,7 +71,7 @@ def _stages(axes: Any, figures: Sequence[Figures]) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, max(ends) * 1.25)
     axes.set_xlabel("ms a frame, median")
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, frameon=False)
 
 
 def _share(axes: Any, figures: Sequence[Figures]) -> None:
@@ -81,10 +83,9 @@ def _share(axes: Any, figures: Sequence[Figures]) -> None:
         axes.axhline(percent / 100, color="#cccccc", linewidth=0.8, zorder=0)
         where = axes.get_yaxis_transform()
         axes.text(0.01, percent / 100, f"p{percent}", transform=where, va="bottom", fontsize=9, color="#666666")
-    _limit(axes.set_xscale, axes.set_xlim, figures)
+    _limit(axes.set_xscale, axes.set_xlim, axes.xaxis, figures)
     axes.set_xlabel("ms from frame to detections")
     axes.set_ylabel("share of frames that took no longer")
-    axes.legend(loc="lower right", fontsize=9)
 
 
 def _time(axes: Any, figures: Sequence[Figures]) -> None:
@@ -93,17 +94,22 @@ def _time(axes: Any, figures: Sequence[Figures]) -> None:
         colour = _COLOURS[found.name]
         axes.plot([row.at_s for row in rows], [row.end_to_end for row in rows], ".", color=colour, markersize=4)
         axes.axhline(found.p50, color=colour, linewidth=0.8, alpha=0.6)
-    _limit(axes.set_yscale, axes.set_ylim, figures)
+    _limit(axes.set_yscale, axes.set_ylim, axes.yaxis, figures)
     axes.set_xlabel("seconds; each point a frame, each line a median")
     axes.set_ylabel("ms from frame to detections")
 
 
-def _limit(set_scale: Any, set_limit: Any, figures: Sequence[Figures]) -> None:
+def _limit(set_scale: Any, set_limit: Any, axis: Any, figures: Sequence[Figures]) -> None:
     """From the quickest frame to a little above the slowest hundredth: beyond that are single frames."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     least = min(row.end_to_end for found in figures for row in found.rows)
     most = max(found.stages["end_to_end"].p99 for found in figures)
     if most > _SPREAD * least:
         set_scale("log")
         set_limit(0.8 * least, 1.3 * most)
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     else:
         set_limit(0, 1.2 * most)

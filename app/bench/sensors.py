@@ -38,7 +38,8 @@ class Sample:
     gpu_top_hz: int | None = None
     cooling: frozenset[str] = frozenset()  # what slows something down to cool it
     events: Mapping[str, int] = field(default_factory=dict)  # counters of throttling
-    reasons: frozenset[str] = frozenset()  # why the GPU is slowed, in NVML's words
+    reasons: frozenset[str] | None = None  # why the GPU is slowed, by NVML
+    tells_of_throttling: bool = False  # whether there is anything that would
 
 
 class Sensors:
@@ -66,6 +67,7 @@ class Sensors:
             cooling=frozenset(name for path, name in self._coolers.items() if (_number(path / "cur_state") or 0) > 0),
             events={f"{path.parent.name}/{path.name}": value for path in self._events if (value := _number(path))},
             reasons=gpu.reasons,
+            tells_of_throttling=bool(self._coolers or self._events) or gpu.reasons is not None,
         )
 
     def _watts(self) -> dict[str, float]:

@@ -83,7 +83,8 @@ def _conditions(conditions: Conditions, device: Device) -> Iterator[str]:
     heat = (
         UNKNOWN if conditions.hottest is None else f"hottest {conditions.hottest[1]:.0f} °C ({conditions.hottest[0]})"
     )
-    yield f"heat:       {heat}; throttling {'; '.join(conditions.throttled) or 'none seen'}"
+    throttled = UNKNOWN if conditions.throttled is None else "; ".join(conditions.throttled) or "none seen"
+    yield f"heat:       {heat}; throttling {throttled}"
     rails = "no sensor that this user can read" if conditions.power_rails is None else conditions.power_rails
     yield f"power from: {rails}; idle {_amount(conditions.idle_watts, 'W')}"
     others = UNKNOWN if conditions.others_cpus is None else f"{conditions.others_cpus:.1f} of {conditions.cpus}"

@@ -60,7 +60,7 @@ def _power(conditions: Conditions) -> Iterator[Verdict]:
 
 
 def _throttling(conditions: Conditions) -> Iterator[Verdict]:
-    for seen in conditions.throttled:
+    for seen in conditions.throttled or ():
         remedy = "a stronger power supply, or a lower power mode"
         yield Verdict(seen, remedy if "current" in seen or "power" in seen else "better cooling: a fan, more air")
 

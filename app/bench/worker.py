@@ -47,6 +47,8 @@ class Worker:
         self.start_s = 0.0
         self.objects: int | None = None
         self.peak_rss = 0
+        self.cpu_s = 0.0  # of processors since it was warm, between its rounds too: threads spin for a while
+        self._cpu_before_s = 0.0
 
     def __enter__(self) -> "Worker":
         """
@@ -66,7 +68,8 @@ class Worker:
 
     def warm_up(self) -> None:
         """Wait until it is ready for rounds. Without this it is left as soon as it was up once."""
-        self.objects = self._answer("objects", _START_S)["objects"]
+        told = self._answer("objects", _START_S)
+        self.objects, self._cpu_before_s = told["objects"], float(told["cpu_s"])
 
     def round(self, seconds: float, zero_s: float) -> Round:
         """
@@ -77,7 +80,7 @@ class Worker:
         """
         self._tell({"seconds": seconds})
         told = self._answer("round", seconds + _ROUND_S)["round"]
-        self.peak_rss = int(told["peak_rss"])
+        self.peak_rss, self.cpu_s = int(told["peak_rss"]), told["cpu_total_s"] - self._cpu_before_s
         rows = tuple(Row(at - zero_s, *milliseconds) for at, *milliseconds in told["rows"])
         began, ended = told["began_s"] - zero_s, told["ended_s"] - zero_s
         return Round(rows, told["busy_s"], began, ended, told["cpu_s"], told["frames"])
@@ -143,6 +146,7 @@ class Worker:
         assert child.stdin is not None  # noqa: S101 (it was opened as a pipe)
         with suppress(BrokenPipeError):
             child.stdin.close()
+        child.terminate()  # it holds nothing that is worth keeping
         try:
             child.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
