@@ -159,6 +159,22 @@ def plant(bundle: Path, name: str) -> None:
     (bundle / name).write_text("planted")
 
 
+def hide(bundle: Path, name: str) -> None:
+    """Planted, and the list knows it."""
+    plant(bundle, name)
+    seal(bundle)
+
+
+def leave_out(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    seal(bundle)
+
+
+def link_away(path: Path) -> None:
+    """The same content, but elsewhere."""
+    path.symlink_to(path.rename(path.parent.parent / "away"))
+
+
 def add_to_list(bundle: Path, name: str) -> None:
     with (bundle / "SHA256SUMS").open("a") as listed:
         listed.write(f"{hashlib.sha256(b'').hexdigest()}  {name}\n")
@@ -175,7 +191,8 @@ def say(bundle: Path, before: str, after: str) -> None:
 
 
 def test_a_bundle_holds_what_its_list_says(made: Path) -> None:
-    listed = dict(reversed(line.split("  ")) for line in (made / "SHA256SUMS").read_text().splitlines())
+    lines = (made / "SHA256SUMS").read_text().splitlines()
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
     assert set(listed) == files(made) - {"SHA256SUMS"}
     assert {name.removeprefix("files/") for name in listed if name.startswith("files/")} >= {
         *(".env", "docker-compose.yml", "models/demo/demo-pose.pt"),
@@ -332,20 +349,17 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link": (lambda b: (b / "files/link").symlink_to("/etc/passwd"), "no plain file"),
     "a linked folder": (lambda b: (b / "files/models/more").symlink_to("/etc"), "no plain file"),
     "a pipe": (lambda b: os.mkfifo(b / "pipe"), "no plain file"),
-    "a link in place": (
-        lambda b: ((b / "README.txt").rename(b.parent / "away"), (b / "README.txt").symlink_to(b.parent / "away")),
-        "no plain file",
-    ),
+    "a link in place": (lambda b: link_away(b / "README.txt"), "no plain file"),
     "no list": (lambda b: (b / "SHA256SUMS").unlink(), "is no bundle"),
     "a way out": (lambda b: add_to_list(b, "../outside"), "no bundle has: ../outside"),
     "a way out of files": (lambda b: add_to_list(b, "files/models/demo/../../../x.pt"), "no bundle has"),
     "an absolute path": (lambda b: add_to_list(b, "/etc/hostname"), "no bundle has: /etc/hostname"),
     "an escaped name": (lambda b: add_to_list(b, "files/a\\nb"), "none of a bundle"),
     "a name twice": (lambda b: add_to_list(b, "README.txt"), "names README.txt twice"),
-    "a file of the shell's": (lambda b: (plant(b, "files/.bashrc"), seal(b)), "no bundle has: files/.bashrc"),
-    "a hidden folder": (lambda b: (plant(b, "files/models/.status/x.pt"), seal(b)), "no bundle has"),
-    "an engine": (lambda b: (plant(b, "files/models/engines/gpu/x.engine"), seal(b)), "no bundle has"),
-    "no images": (lambda b: ((b / "images.tar.gz").unlink(), seal(b)), "does not name images.tar.gz"),
+    "a file of the shell's": (lambda b: hide(b, "files/.bashrc"), "no bundle has: files/.bashrc"),
+    "a hidden folder": (lambda b: hide(b, "files/models/.status/x.pt"), "no bundle has"),
+    "an engine": (lambda b: hide(b, "files/models/engines/gpu/x.engine"), "no bundle has"),
+    "no images": (lambda b: leave_out(b, "images.tar.gz"), "does not name images.tar.gz"),
     "an escape sequence": (lambda b: say(b, "abc123", "\x1b[2J"), "more than plain text"),
     "code for a number": (lambda b: say(b, "unpacked 2000000", "unpacked a[$(touch /tmp/x)]"), "how large"),
     "code for a name": (lambda b: say(b, "version ", "a[$(touch x)] "), "none of a bundle"),
