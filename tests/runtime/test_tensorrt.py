@@ -25,7 +25,7 @@ from app.errors import (
 from app.metadata import ModelMetadata
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from app.runtime.tensorrt import TensorRTRunner
-from app.types import Backend
+from app.types import Backend, GpuMemory
 from tests import onnx_graphs
 from tests.doubles.pycuda_double import CudaDouble
 from tests.doubles.tensorrt_double import IExecutionContext, plan_of, tensorrt_double
@@ -149,6 +149,26 @@ def test_it_touches_no_gpu_before_it_is_entered_and_leaves_nothing_behind(detect
         assert (cuda.retained, len(cuda.live)) == (1, 2)
         runner.infer({"images": _images()})
     assert (cuda.retained, cuda.live, cuda.stack()) == (0, {}, [])
+
+
+@pytest.mark.parametrize("memory", list(GpuMemory))
+def test_a_gpu_that_shares_the_hosts_memory_needs_no_copies(
+    memory: GpuMemory, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jetson = CudaDouble(integrated=True)
+    install_cuda(jetson, monkeypatch)
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_double(jetson))
+    path = _engine(detector)
+    header, offset = read_header(path)
+    with TensorRTRunner(path, header=header, offset=offset, memory=memory) as runner:
+        actual = runner.infer({"images": _images()})["output0"].copy()
+        copied = memory is GpuMemory.COPIED
+        assert len(jetson.live) == (2 if copied else 0)  # the GPU's own memory: input and output
+        runner.keep_on_gpu()
+        assert len(jetson.live) == 2
+        np.testing.assert_array_equal(runner.infer({"images": _images()})["output0"], actual)
+    np.testing.assert_array_equal(actual, _expected(detector, _images())["output0"])
+    assert (jetson.retained, jetson.live) == (0, {})
 
 
 def test_it_can_be_entered_again(detector: Path) -> None:

@@ -1,22 +1,29 @@
 """How the work gets to the GPU: one graph, or piece by piece with a word why."""
 
 import gc
+import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.infer.gpu import model_for
+from app.engines.header import read_header, write_header
+from app.infer.gpu import kernels, model_for
 from app.infer.gpu.frames import Nv12
 from app.infer.gpu.model import GpuModel
 from app.progress import SilentReporter
+from app.runtime import tensorrt_compat as compat
+from app.runtime.tensorrt import TensorRTRunner
 from app.types import GpuMemory, Task
 from app.vision.decode import Thresholds
 from app.vision.model import Model
+from tests import onnx_graphs
 from tests.doubles.cuda_bindings_double import CudaBindingsDouble
 from tests.doubles.pycuda_double import CudaDouble
+from tests.doubles.tensorrt_double import plan_of, tensorrt_double
 from tests.infer.gpu.conftest import install_bindings
 from tests.infer.gpu.heads import head_of
 from tests.infer.gpu.taped import TapedRunner
@@ -150,3 +157,43 @@ def test_a_runner_of_the_cpu_keeps_the_cpu_path(tmp_path: Path) -> None:
     model = model_for(TapedRunner(metadata, tape), Thresholds(), tmp_path, told)
     assert isinstance(model, Model)
     assert told.warnings == []
+
+
+def test_any_thread_may_run_it(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
+    metadata, tape = head_of(Task.DETECT, batch=1)
+    found: list[int] = []
+    with TapedRunner(metadata, tape) as runner:
+        model = GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        thread = threading.Thread(target=lambda: found.append(_objects(model)))
+        thread.start()
+        thread.join()
+        assert found == [_objects(model)]
+
+
+def test_a_runner_on_a_gpu_takes_the_gpus_path(
+    cuda: CudaDouble, bindings: CudaBindingsDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compat, "_loggers", {})
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_double(cuda))
+    path = onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")
+    engine = tmp_path / "detector.engine"
+    header = {"task": "detect", "names": {"0": "circle", "1": "square"}, "imgsz": [64, 64], "stride": 4}
+    engine.write_bytes(write_header(header) + plan_of(path))
+    read, offset = read_header(engine)
+    thresholds, told = Thresholds(0.01), Told()
+    with TensorRTRunner(engine, header=read, offset=offset) as runner:
+        model: Any = model_for(runner, thresholds, tmp_path, told)
+        assert isinstance(model, GpuModel)
+        cpu: Any = Model(runner, thresholds)
+        found, expected = model.predict(PICTURE), cpu.predict(PICTURE)
+        np.testing.assert_allclose(found.detections.xyxy, expected.detections.xyxy, atol=1e-3)
+        monkeypatch.setattr(kernels, "_FAT_BINARY", tmp_path / "none")
+        monkeypatch.setitem(sys.modules, "cuda.bindings.nvrtc", None)
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+        slower: Any = model_for(runner, thresholds, tmp_path, told)
+        assert isinstance(slower, Model)
+        np.testing.assert_array_equal(slower.predict(PICTURE).detections.xyxy, expected.detections.xyxy)
+    assert len(expected.detections) > 0
+    (warning,) = told.warnings
+    assert "slower" in warning
+    assert "scripts/build_kernels" in warning
