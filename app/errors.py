@@ -24,6 +24,7 @@ JetsmithError
 │   └── StoreError
 ├── ModelError
 ├── BenchmarkFailed
+├── FleetError
 ├── SourceError
 └── OutputError
 """
@@ -124,6 +125,10 @@ class ModelError(JetsmithError):
 
 class BenchmarkFailed(JetsmithError):
     """A program could not be measured."""
+
+
+class FleetError(JetsmithError):
+    """A device of a fleet could not be reached, or not be brought to what was asked."""
 
 
 class SourceError(JetsmithError):
