@@ -43,6 +43,10 @@ def _objects(model: Any, frame: Any = PICTURE) -> int:
     return len(model.predict(frame).detections)
 
 
+def _boxes(model: Any) -> Any:
+    return model.predict(PICTURE).detections.xyxy
+
+
 def test_new_sizes_need_no_new_capture(bindings: CudaBindingsDouble, tmp_path: Path) -> None:
     told = Told()
     metadata, tape = head_of(Task.DETECT, batch=1)
@@ -182,18 +186,17 @@ def test_a_runner_on_a_gpu_takes_the_gpus_path(
     read, offset = read_header(engine)
     thresholds, told = Thresholds(0.01), Told()
     with TensorRTRunner(engine, header=read, offset=offset) as runner:
-        model: Any = model_for(runner, thresholds, tmp_path, told)
+        model = model_for(runner, thresholds, tmp_path, told)
         assert isinstance(model, GpuModel)
-        cpu: Any = Model(runner, thresholds)
-        found, expected = model.predict(PICTURE), cpu.predict(PICTURE)
-        np.testing.assert_allclose(found.detections.xyxy, expected.detections.xyxy, atol=1e-3)
+        expected = _boxes(Model(runner, thresholds))
+        np.testing.assert_allclose(_boxes(model), expected, atol=1e-3)
         monkeypatch.setattr(kernels, "_FAT_BINARY", tmp_path / "none")
         monkeypatch.setitem(sys.modules, "cuda.bindings.nvrtc", None)
         monkeypatch.setattr(shutil, "which", lambda name: None)
-        slower: Any = model_for(runner, thresholds, tmp_path, told)
+        slower = model_for(runner, thresholds, tmp_path, told)
         assert isinstance(slower, Model)
-        np.testing.assert_array_equal(slower.predict(PICTURE).detections.xyxy, expected.detections.xyxy)
-    assert len(expected.detections) > 0
+        np.testing.assert_array_equal(_boxes(slower), expected)
+    assert len(expected) > 0
     (warning,) = told.warnings
     assert "slower" in warning
     assert "scripts/build_kernels" in warning
