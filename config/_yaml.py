@@ -59,7 +59,7 @@ def read_yaml(path: Path) -> YamlFile:
     Raises:
         SettingsError: it cannot be read, is no UTF-8, no YAML, or no mapping; the message has file and line.
     """
-    return parse_yaml(_text(path), str(path))
+    return parse_yaml(read_text(path), str(path))
 
 
 def parse_yaml(text: str, source: str) -> YamlFile:
@@ -80,20 +80,21 @@ def parse_yaml(text: str, source: str) -> YamlFile:
         raise _syntax_error(error, source) from error
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
+    """The file's text, as `read_yaml` takes it; at most `most` bytes."""
     try:
         if stat.S_ISFIFO(path.stat().st_mode):  # it may never be written to
             raise OSError(errno.EINVAL, "it is a pipe, no file")
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise SettingsError(
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
             hint="Name a readable YAML file, or leave it out to use the defaults.",
         ) from error
-    if len(data) > MAX_BYTES:
+    if len(data) > most:
         raise SettingsError(
-            f"{path} is larger than {MAX_BYTES // 1024} KiB: that is no settings file",
+            f"{path} is larger than {most // 1024} KiB: that is no settings file",
             hint="Name the YAML file that holds the settings.",
         )
     try:
