@@ -214,8 +214,7 @@ class CudaSession:
                     self._stream.synchronize()
                 self._at_exit.close()
                 self.free_buffers()
-                for address in list(self._allocations):
-                    self.free(address)
+                self.free_allocations()
                 del self._stream
 
     @contextmanager
@@ -261,6 +260,11 @@ class CudaSession:
 
     def free(self, address: int) -> None:
         self._allocations.pop(address).free()
+
+    def free_allocations(self) -> None:
+        """All that `allocate` gave."""
+        for address in list(self._allocations):
+            self.free(address)
 
     def load_kernels(self, image: bytes, argument_bytes: int) -> Kernels:
         """

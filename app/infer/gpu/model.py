@@ -1,6 +1,7 @@
 """A model whose frames stay on the GPU from upload to detections: `app.vision.model.Model`, only faster."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from struct import Struct
@@ -49,11 +50,13 @@ class GpuModel:
     def __init__(self, runner: DeviceRunner, thresholds: Thresholds, store: Path, reporter: Reporter) -> None:
         self._runner, self._session = runner, runner.session
         self._plan = plan_of(runner)
-        with cuda_errors_as_ours("preparing the GPU for frames"), self._session.current():
+        with self._session.current(), ExitStack() as undo, cuda_errors_as_ours("preparing the GPU for frames"):
+            undo.callback(self._session.free_allocations)  # the CPU path that runs instead has no use for them
             kernels = load_kernels(self._session, store, reporter)
             self._workspace = Workspace(self._session, self._plan, thresholds, runner.keep_on_gpu())
             self.frame_buffers = FrameBuffers(self._session)
             self._path = FramePath(runner, kernels, self._plan, self._workspace, reporter)
+            undo.pop_all()
         self._record = lru_cache(_SIZES_KEPT)(self._new_record)
         self._mask_units = [_FIRST_MASK_UNITS] * self._plan.batch
         self._frames = self._workspace.frames.view(np.uint8).data

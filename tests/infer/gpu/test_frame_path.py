@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from app.engines.header import read_header, write_header
+from app.errors import EngineError
 from app.infer.gpu import kernels, model_for
 from app.infer.gpu.frames import Nv12
 from app.infer.gpu.model import GpuModel
@@ -200,3 +201,16 @@ def test_a_runner_on_a_gpu_takes_the_gpus_path(
     (warning,) = told.warnings
     assert "slower" in warning
     assert "scripts/build_kernels" in warning
+
+
+def test_what_was_made_before_the_memory_ran_out_is_given_back(
+    cuda: CudaDouble, bindings: CudaBindingsDouble, tmp_path: Path
+) -> None:
+    metadata, tape = head_of(Task.SEGMENT, batch=1)
+    with TapedRunner(metadata, tape) as runner:
+        tensors = len(runner.inputs) + len(runner.outputs)
+        sizes = [int(np.prod(spec.shape)) * spec.dtype.itemsize for spec in (*runner.inputs, *runner.outputs)]
+        cuda.memory_bytes = sum(sizes) + 20_000
+        with pytest.raises(EngineError, match="no memory left"):
+            GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
+        assert len(cuda.live) == tensors
