@@ -20,7 +20,7 @@ _NO_RAIL = re.compile(r"NC\b|sum of", re.IGNORECASE)  # a channel that nothing i
 _FAN = re.compile(r"fan", re.IGNORECASE)
 _EVENTS = (
     "sys/class/hwmon/hwmon*/oc[0-9]*_event_cnt",  # Orin's over-current protection
-    "sys/devices/system/cpu/cpu*/thermal_throttle/*_throttle_count",  # x86
+    "sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count",  # x86
 )
 GPU_RAIL = "GPU"
 
@@ -65,7 +65,7 @@ class Sensors:
             gpu_limit_hz=gpu.limit_hz if gpu.limit_hz is not None else clocks.gpu_limit_hz,
             gpu_top_hz=gpu.top_hz if gpu.top_hz is not None else clocks.gpu_top_hz,
             cooling=frozenset(name for path, name in self._coolers.items() if (_number(path / "cur_state") or 0) > 0),
-            events={f"{path.parent.name}/{path.name}": value for path in self._events if (value := _number(path))},
+            events=self._counted(),
             reasons=gpu.reasons,
             tells_of_throttling=bool(self._coolers or self._events) or gpu.reasons is not None,
         )
@@ -77,6 +77,10 @@ class Sensors:
     def _joules(self) -> dict[str, float]:
         found = {name: _number(path / "energy_uj") for name, path in self._counters.items()}
         return {name: microjoules / 1e6 for name, microjoules in found.items() if microjoules is not None}
+
+    def _counted(self) -> dict[str, int]:
+        found = {"/".join(path.parts[-3:]): _number(path) for path in self._events}
+        return {name: count for name, count in found.items() if count is not None}
 
     def _celsius(self) -> dict[str, float]:
         """A zone that is switched off tells -256 °C, and some tell nothing."""

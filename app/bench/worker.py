@@ -56,7 +56,7 @@ class Worker:
             BenchmarkFailed: it cannot be started; the message says why.
         """
         with ExitStack() as stack:
-            stack.callback(lambda: self._end())
+            stack.callback(self._end)
             self._start(stack)
             self._stack = stack.pop_all()
         return self
