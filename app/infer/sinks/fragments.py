@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from app.infer.sinks.files import cannot_write, part_beside
+from app.infer.sinks.files import part_beside
 
 _HEAD = 8  # bytes: the size of a box, and its kind
 
@@ -12,21 +12,13 @@ class FragmentFile:
     """
     What the muxer writes into. A fragment is two boxes, moof and mdat; they reach the file in one piece.
 
-    It lies under its name from the beginning, so that a killed process leaves it there, but in place of a link of that
-    name, not where it leads.
-
-    Raises:
-        OutputError: the file cannot be made.
+    It lies under its name as soon as it is a video, so that a killed process leaves it there; in place of a link of
+    that name, not where it leads.
     """
 
     def __init__(self, target: Path) -> None:
-        part = part_beside(target)
-        try:
-            self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            part.replace(target)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise cannot_write(target, error) from error
+        self._target = target
+        self._file = -1
         self._waiting = bytearray()
         self.size = 0
 
@@ -44,6 +36,22 @@ class FragmentFile:
             self._file = -1
 
     def _put(self, data: bytearray) -> None:
+        if self._file < 0:
+            self._begin(data)
+        else:
+            self._append(data)
+
+    def _begin(self, data: bytearray) -> None:
+        part = part_beside(self._target)
+        try:
+            self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self._append(data)
+            part.replace(self._target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _append(self, data: bytearray) -> None:
         done = 0
         try:
             while done < len(data):

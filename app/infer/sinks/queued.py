@@ -13,7 +13,7 @@ from app.text import printable
 from app.types import Result
 
 _ROOM = 8  # frames; they are whole pictures
-_PATIENCE_S = 10.0
+_PATIENCE_S = 5.0  # within the ten seconds that Docker gives a container to stop
 
 _Item = Failure | tuple[Frame, Result]
 

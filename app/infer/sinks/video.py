@@ -65,9 +65,12 @@ class VideoFile:
         self._container = self._av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
         try:
             self._stream = self._encoder(min(rate or _USUAL_RATE, _FASTEST))
+            self._container.start_encoding()  # so that it is a video from the beginning
+        except OSError as error:
+            self.abandon()
+            raise cannot_write(target, error) from error
         except OutputError:
             self.abandon()
-            target.unlink()
             raise
 
     @property

@@ -11,6 +11,7 @@ import av
 import pytest
 
 from tests.command import SCENES, Jetsmith
+from tests.infer.service.camera import Camera
 from tests.infer.service.ground import MODEL, Wall
 
 SCENE = SCENES / "detect" / "scene-1.jpg"
@@ -77,6 +78,34 @@ def test_what_is_there_is_whole_however_it_ends(
         assert run.returncode == 128 + number
         assert drawn == len(frames)
         assert f"{len(frames)} frames" in said.decode()
+
+
+@pytest.mark.slow
+def test_a_reader_that_stands_still_holds_up_neither_the_camera_nor_the_end(
+    jetsmith: Jetsmith, camera: Camera, tmp_path: Path
+) -> None:
+    camera.get_lost()
+    camera.picture = SCENE.read_bytes()  # with objects, whose records fill the pipe
+    camera.come_back()
+    arguments = ("infer", camera.address, "--model", MODEL, "--save", tmp_path)
+    run = subprocess.Popen(
+        jetsmith.command(*arguments), env=jetsmith.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    assert run.stderr is not None
+    with run.stdout, run.stderr:
+        deadline = time.monotonic() + 120
+        while sum(_frames_in(video) for video in tmp_path.glob("*.mp4")) < 300:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(30) == 128 + signal.SIGTERM
+        said = run.stderr.read().decode()
+
+    assert "standard output:" in said
+    assert f"frames of {camera.address} left out" in said
+    (video,) = tmp_path.glob("*.mp4")
+    assert _frames_in(video) >= 300
 
 
 def test_an_output_that_is_an_input_is_refused(jetsmith: Jetsmith, tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_a_fragment_is_in_the_file_whole_or_not_at_all(tmp_path: Path) -> None:
     _film(tmp_path, *film("a.mp4", 80, noise=True)).close()
     whole = (tmp_path / "a.mp4").read_bytes()
     file = FragmentFile(tmp_path / "b.mp4")
+    assert not (tmp_path / "b.mp4").exists()
     ends = set()
     for start in range(0, len(whole), 1000):
         file.write(whole[start : start + 1000])
