@@ -64,7 +64,8 @@ def _bundled(path: Path) -> Weights:
     if not path.exists():
         raise WeightsError(
             f"{path}, which ships with jetsmith, is not there",
-            hint="The installation is not whole: restore the file with `git checkout models/demo`, or install anew.",
+            hint="If JETSMITH_MODELS names another folder: cp -r models/demo there. Else restore the file with "
+            "`git checkout models/demo`, or install anew.",
         )
     require_checkpoint(path)
     return Weights(path, sha256_of(path), "bundled")

@@ -14,7 +14,7 @@ KEY = "jetson-ota-public.asc"
 
 
 def make_repository(folder: Path, release: str, components: Mapping[str, Sequence[str]]) -> None:
-    """`components`: their packages, each with one file, /opt/<package>."""
+    """`components`: their packages, each with a file /opt/<package>, and one in /lib, which is a link on most systems."""
     keyring = folder.parent / "keyring"
     keyring.mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", str(keyring), "--batch", "--quiet"]
@@ -41,8 +41,9 @@ def make_repository(folder: Path, release: str, components: Mapping[str, Sequenc
 def _packed(root: Path, name: str) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary)
-        (tree / "opt").mkdir()
-        (tree / "opt" / name).write_text(name)
+        for folder in ("opt", "lib"):
+            (tree / folder).mkdir()
+            (tree / folder / name).write_text(name)
         (tree / "DEBIAN").mkdir()
         control = f"Package: {name}\nVersion: 1.0\nArchitecture: amd64\nMaintainer: test\nDescription: test\n"
         (tree / "DEBIAN" / "control").write_text(control)

@@ -153,14 +153,15 @@ def test_containers_may_do_as_little_as_can_be(service: str) -> None:
     assert {"max-size", "max-file"} <= set(one["logging"]["options"])
     assert not {"privileged", "ports", "container_name", "deploy", "gpus", "cap_add", "pid", "ipc"} & set(one)
     for mount in one["volumes"]:
-        assert mount["bind"] == {"create_host_path": False}, "a missing file would become a folder of root's"
+        in_roots_own = mount["target"] == "/var/lib/nvpmodel"
+        assert mount["bind"] == {"create_host_path": in_roots_own}, "a missing file would become a folder of root's"
         writable = {"/opt/jetsmith/models", "/output", "/tmp/argus_socket"}
         assert mount.get("read_only") is True or mount["target"] in writable
 
 
 def test_both_see_the_same_board() -> None:
     """The module is part of an engine's identity: else one would refuse what the other builds."""
-    board = ("/etc/", "/var/lib/nvpmodel/")
+    board = ("/etc/", "/var/lib/nvpmodel")
     seen = [
         [
             mount
@@ -175,8 +176,31 @@ def test_both_see_the_same_board() -> None:
         "/etc/jetsmith/model",
         "/etc/jetsmith/compatible",
         "/etc/nvpmodel.conf",
-        "/var/lib/nvpmodel/status",
+        "/var/lib/nvpmodel",
     }
+
+
+def test_what_a_board_may_lack_stops_nothing() -> None:
+    """The cameras' socket is there only with their daemon, nvpmodel's file only once that has run."""
+    sources = {mount["target"]: mount["source"] for mount in SERVICES["infer"]["volumes"]}
+    assert sources["/tmp/argus_socket"] == "${JETSMITH_CAMERA_SOCKET:-/dev/null}"
+    assert sources["/var/lib/nvpmodel"] == "${JETSMITH_POWER_MODE:-/var/lib/nvpmodel}"
+
+
+def test_settings_are_read_from_the_folder_that_is_mounted() -> None:
+    """A mounted file would never show what an editor puts in its place."""
+    for name, service in SERVICES.items():
+        (folder,) = (mount for mount in service["volumes"] if mount["source"] == "./config")
+        assert folder["target"] == "/config"
+        assert environment(name)["JETSMITH_CONFIG"] == "/${JETSMITH_CONFIG:-config/config.yaml}"
+    for family in FAMILIES:
+        assert preset(family).get("JETSMITH_CONFIG", "config/").startswith("config/")
+
+
+def test_the_service_starts_again_and_the_converter_does_not() -> None:
+    assert SERVICES["infer"]["restart"] == "${JETSMITH_RESTART:-always}"
+    assert SERVICES["infer"]["stop_signal"] == "SIGTERM", "else Docker takes SIGHUP for the order to end for good"
+    assert "restart" not in SERVICES["converter"]
 
 
 def test_groups_are_numbers() -> None:

@@ -61,7 +61,7 @@ def on_board(make_compose: Make, checkout: Path, tag: str) -> Callable[[str], Co
             "JETSMITH_BOARD_MODEL": "proc/device-tree/model",
             "JETSMITH_BOARD_COMPATIBLE": "proc/device-tree/compatible",
             "JETSMITH_POWER_MODES": "etc/nvpmodel.conf",
-            "JETSMITH_POWER_MODE": "var/lib/nvpmodel/status",
+            "JETSMITH_POWER_MODE": "var/lib/nvpmodel",
         }
         there = {name: str(root / path) for name, path in files.items() if (root / path).exists()}
         return make_compose(checkout, JETSMITH_TAG=tag, **there)

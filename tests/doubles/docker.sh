@@ -24,7 +24,7 @@ compose() {
     *"config --images") printf '%s\n' jetsmith-infer:cpu jetsmith-converter:cpu ;;
     *" config") case "$*" in
         *" run "*) echo "vision.yolo.model_source.pt_model_path: /opt/jetsmith/models/$(cat weights)" ;;
-        *) printf '%s\n' "    L4T_RELEASE: $(cat l4t)" "      JETSMITH_CONFIG: ${JETSMITH_CONFIG:-config/demo.yaml}" ;;
+        *) printf '%s\n' "    L4T_RELEASE: $(cat l4t)" "      JETSMITH_CONFIG: /${JETSMITH_CONFIG:-config/demo.yaml}" ;;
       esac ;;
     *--download-only*) case "$*" in *--model*) name=${!#}.pt ;; *) name=$(cat weights) ;; esac
       echo "downloaded $name" >"$cd_back/models/$name" ;;
