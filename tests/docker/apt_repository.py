@@ -14,7 +14,7 @@ KEY = "jetson-ota-public.asc"
 
 
 def make_repository(folder: Path, release: str, components: Mapping[str, Sequence[str]]) -> None:
-    """`components`: their packages, each with a file /opt/<package>, and one in /lib, which is a link on most systems."""
+    """`components`: their packages, each with a file in /opt, and one in /lib, which is a link on most systems."""
     keyring = folder.parent / "keyring"
     keyring.mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", str(keyring), "--batch", "--quiet"]
