@@ -191,7 +191,7 @@ class Observed:
     files: Mapping[str, str] = field(default_factory=dict)  # path in the models volume -> digest
     containers: Mapping[Slot, Container] = field(default_factory=dict)
     engine: EngineFacts | None = None
-    board: BoardFacts | None = None  # None: the probe has not run
+    board: BoardFacts | None = None  # by a probe in this very look; None: no image is there to run it
     holder: Holder | None = None
 
     @property
@@ -200,7 +200,7 @@ class Observed:
 
 
 class StepKind(str, Enum):
-    """In the order in which they are done."""
+    """In the order in which they are done, but that `restore` may come last as well."""
 
     RESTORE = "restore"  # the infer that ran before an interrupted change
     IMAGE = "image"
@@ -293,7 +293,11 @@ class Host(Protocol):
         """Have `Slot.NEXT` running as `target` says; one that is otherwise is removed. The current one goes on."""
 
     def switch(self, target: Target, watch: Watch) -> None:
-        """Stop the current infer; once the next one is healthy, give it the name. If it fails: `restore`, and raise."""
+        """
+        Stop the current infer; once the next one is healthy, give it the name. If it fails: `restore`, and raise.
+
+        Where there is no next one, wait until the current one is healthy.
+        """
 
     def restore(self, watch: Watch) -> None:
         """
