@@ -26,6 +26,7 @@ def test_a_dropped_array_is_used_again_and_a_held_one_is_not(session: CudaSessio
     assert address != pool.address_of(second)
     del first
     gc.collect()
+    assert [block.address for block in pool.returned] == [address]
     assert pool.address_of(pool.take((480, 640, 3))) == address
 
 
