@@ -116,7 +116,8 @@ def test_killed_at_any_moments_the_next_one_completes_and_no_infer_is_lost(
     assert allowed or not world.dark, world.done
 
 
-def test_killed_after_each_single_thing_that_is_done() -> None:
+@pytest.mark.parametrize("after", ["2", "1", "3"], ids=["the-same", "back", "another"])
+def test_killed_after_each_single_thing_that_is_done(after: str) -> None:
     whole = World()
     run(whole, "1")
     before = len(whole.done)
@@ -128,10 +129,9 @@ def test_killed_after_each_single_thing_that_is_done() -> None:
         with pytest.raises(Killed):
             run(world, "2")
         world.left = None
-        for version in ("2", "1"):
-            run(world, version)
-            assert is_right(world, version)
-        assert world.dark == []
+        run(world, after)
+        assert is_right(world, after)
+        assert world.dark == [], (moment, world.done)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in StepKind if kind not in (StepKind.RESTORE, StepKind.STOP_INFER)])
