@@ -136,7 +136,7 @@ def _input_size(model: Model, frames_hw: Sequence[tuple[int, int]]) -> Iterator[
     left = 1 - needed[0] * needed[1] / (height * width)
     if left >= _EMPTY_SHARE:
         yield Verdict(
-            f"{left:.0%} of the input {height}×{width} show nothing of these frames",
+            f"{left:.0%} of the input {height}×{width} shows nothing of these frames",
             f"jetsmith convert --imgsz {needed[0]} {needed[1]}",
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.infer import find_engine, inference_settings
 from app.cli.own_stderr import own_stderr
+from app.cli.pasteable import pasteable
 from app.cli.reporters import make_reporter
 from app.cli.settings import own_file, store_root
 from app.cli.show import shown
@@ -35,7 +36,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     _require_outputs(args)
     settings = inference_settings(args)
     bench = run_benchmark(_options(args, settings, find_engine(settings, args.model, reporter)), reporter)
-    print(as_text(bench))
+    print(pasteable(as_text(bench), args))
     _write(args, bench)
     for failure in bench.frames.failures:
         reporter.warn(f"{failure.source}: {failure.error.message}. {failure.error.hint}".rstrip())

@@ -151,5 +151,5 @@ def test_how_large_an_input_is_needed(
 
 def test_an_input_larger_than_needed_is_said_with_the_right_one() -> None:
     (line,) = told(frames=[(1080, 1920)])
-    assert line == "40% of the input 640×640 show nothing of these frames → jetsmith convert --imgsz 384 640"
+    assert line == "40% of the input 640×640 shows nothing of these frames → jetsmith convert --imgsz 384 640"
     assert told(frames=[(1080, 1920)], model=replace(MODEL, task=Task.CLASSIFY)) == []
