@@ -1,7 +1,7 @@
 """
 Power, temperature, clocks and throttling, from the files of this board under an injectable root, and from NVML.
 
-Sources: the kernel's Documentation/hwmon/ina3221.rst, power/powercap/powercap.rst and driver-api/thermal; NVIDIA's
+Sources: the kernel's Documentation (hwmon/ina3221.rst, hwmon/ina238.rst, power/powercap, driver-api/thermal); NVIDIA's
 Jetson Linux Developer Guide ("Platform Power and Performance") for rails and over-current counters. Which rail is the
 whole follows jetson_stats: the module's input where the board measures it, else the sum of the rails that it has.
 """
@@ -16,6 +16,7 @@ from app.device import read_text
 from app.power import read_clocks
 
 _WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")  # what goes into the module
+_THORS_INPUT = "sys/bus/i2c/drivers/ina238/*/hwmon/*/power1_input"  # of the whole board
 _NO_RAIL = re.compile(r"NC\b|sum of", re.IGNORECASE)  # a channel that nothing is connected to; the chip's own sum
 _FAN = re.compile(r"fan", re.IGNORECASE)
 _EVENTS = (
@@ -48,6 +49,7 @@ class Sensors:
     def __init__(self, root: Path = Path("/"), nvml: Nvml | None = None) -> None:
         self._root, self._nvml = root, nvml
         self._rails = dict(_rails(root))
+        self._input = next(iter(sorted(root.glob(_THORS_INPUT))), None)
         self._counters = dict(_counters(root))
         self._zones = {path: read_text(path / "type").strip() for path in root.glob("sys/class/thermal/thermal_zone*")}
         self._coolers = _coolers(root)
@@ -58,7 +60,7 @@ class Sensors:
         gpu = self._nvml.read() if self._nvml is not None else NvmlReading()
         return Sample(
             at_s=at_s,
-            watts={**self._watts(), **({GPU_RAIL: gpu.watts} if gpu.watts is not None else {})},
+            watts=self._watts() or ({} if gpu.watts is None else {GPU_RAIL: gpu.watts}),  # a Thor's rails have its GPU
             joules=self._joules(),
             celsius={**self._celsius(), **({GPU_RAIL: gpu.celsius} if gpu.celsius is not None else {})},
             gpu_hz=gpu.hz if gpu.hz is not None else clocks.gpu_now_hz,
@@ -72,7 +74,9 @@ class Sensors:
 
     def _watts(self) -> dict[str, float]:
         pairs = {rail: (_number(volts), _number(amperes)) for rail, (volts, amperes) in self._rails.items()}
-        return {rail: mv * ma / 1e6 for rail, (mv, ma) in pairs.items() if mv is not None and ma is not None}
+        found = {rail: mv * ma / 1e6 for rail, (mv, ma) in pairs.items() if mv is not None and ma is not None}
+        microwatts = None if self._input is None else _number(self._input)
+        return found if microwatts is None else {**found, "VIN": microwatts / 1e6}
 
     def _joules(self) -> dict[str, float]:
         found = {name: _number(path / "energy_uj") for name, path in self._counters.items()}

@@ -37,6 +37,16 @@ def test_an_agx_orin_has_rails_and_no_input() -> None:
     assert total[1] == "sum of VDDQ_VDD2_1V8AO, VDD_CPU_CV, VDD_GPU_SOC, VIN_SYS_5V0"
 
 
+def test_a_thor_measures_its_input_and_its_gpu_is_not_counted_twice() -> None:
+    library = NvmlDouble(milliwatts=20_000)
+    found = Sensors(BOARDS / "agx-thor-jp70", Nvml(library, "gpu0")).read(0.0)
+    assert set(found.watts) == {"VIN", "VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"}
+    total = whole(found.watts)
+    assert total is not None
+    assert total[0] == pytest.approx(61.5)
+    assert total[1] == "VIN"
+
+
 def test_a_pc_counts_the_joules_of_its_packages() -> None:
     found = Sensors(BOARDS / "x86-xeon").read(0.0)
     assert found.joules == pytest.approx({"package-0": 48123.456789, "package-1": 47123.456789})
