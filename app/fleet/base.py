@@ -1,5 +1,5 @@
 """
-The nouns of the fleet, and the protocol that a device's Docker and its double speak.
+The nouns of the fleet.
 
 Nothing here imports Docker. What is kept where on a device, and how an interrupted run goes on: README.md beside this.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 LABEL = "jetsmith.fleet"  # = the fleet's name; nothing without it is ever touched
 LABEL_SPEC = f"{LABEL}.spec"  # digest of what a container was made from
@@ -243,69 +243,3 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         return not self.error and not self.skipped
-
-
-class Watch(Protocol):
-    """One step under way, seen from above."""
-
-    def update(self, message: str, percent: float | None = None) -> None: ...
-
-    def remaining_s(self) -> float:
-        """
-        Above zero. To be called before each request and at least every ten seconds: it keeps the lock, too.
-
-        Raises:
-            FleetError: the step's or the device's time is over, the run was stopped, or the lock was lost.
-        """
-
-
-class Host(Protocol):
-    """
-    One device. Every method may be called again after it, or the whole program, was ended at any point.
-
-    Raises:
-        FleetError: from every method but `observe` and `close`; no foreign error passes.
-    """
-
-    def observe(self, watch: Watch) -> Observed:
-        """Look; nothing is changed. A device that cannot be reached is told in `error`."""
-
-    def lock(self, holder: Holder, watch: Watch) -> None:
-        """Take or prolong the device, or say who holds it."""
-
-    def unlock(self, holder: Holder) -> None: ...
-
-    def load_image(self, image: Image, watch: Watch) -> None: ...
-
-    def probe(self, target: Target, watch: Watch) -> BoardFacts: ...
-
-    def put_file(self, file: File, watch: Watch) -> None: ...
-
-    def convert(self, target: Target, watch: Watch) -> None:
-        """Begin it, or follow the one that is under way for the same `target.work`."""
-
-    def verify(self, target: Target, watch: Watch) -> None:
-        """Load and try the engine with the new image, in a container of its own."""
-
-    def stop_infer(self, watch: Watch) -> None: ...
-
-    def start_next(self, target: Target, watch: Watch) -> None:
-        """Have `Slot.NEXT` running as `target` says; one that is otherwise is removed. The current one goes on."""
-
-    def switch(self, target: Target, watch: Watch) -> None:
-        """
-        Stop the current infer; once the next one is healthy, give it the name. If it fails: `restore`, and raise.
-
-        Where there is no next one, wait until the current one is healthy.
-        """
-
-    def restore(self, watch: Watch) -> None:
-        """
-        Have the current infer running and no next one, in this order.
-
-        Where there is a next one alone, it takes the name.
-        """
-
-    def logs(self, slot: Slot, lines: int) -> str: ...
-
-    def close(self) -> None: ...

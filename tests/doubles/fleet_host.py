@@ -1,5 +1,5 @@
 """
-A device in memory, which speaks the protocol of `app.fleet.base.Host`.
+A device in memory, which speaks the protocol of `app.fleet.host.Host`.
 
 What Docker does at once is one `_at_once`; between two of them the program may be killed, and the device stays so.
 """
@@ -24,11 +24,10 @@ from app.fleet.base import (
     Role,
     Slot,
     Spec,
-    Step,
     StepKind,
     Target,
-    Watch,
 )
+from app.fleet.host import Watch
 
 BOARD = BoardFacts("36.4.3", "Jetson Orin Nano 8GB", 40 << 30, 6 << 30)
 
@@ -135,7 +134,6 @@ class FakeHost:
         self._state(Slot.CURRENT, "exited")
         if target.infer in self.world.unhealthy:
             self._state(Slot.NEXT, "running", "unhealthy")
-            self.restore(watch)
             raise FleetError("the new infer is unhealthy", hint="Look at its logs.")
         self._state(Slot.NEXT, "running", "healthy")
         if self._get(Slot.CURRENT) is not None:
@@ -155,23 +153,6 @@ class FakeHost:
 
     def close(self) -> None:
         return None
-
-    def do(self, step: Step, target: Target, watch: Watch) -> None:
-        if step.kind is StepKind.IMAGE:
-            self.load_image(target.images[Role(step.detail)], watch)
-        elif step.kind is StepKind.FILES:
-            self.put_file(next(file for file in target.files if file.path == step.detail), watch)
-        elif step.kind in (StepKind.STOP_INFER, StepKind.RESTORE):
-            (self.stop_infer if step.kind is StepKind.STOP_INFER else self.restore)(watch)
-        else:
-            by_kind = {
-                StepKind.PROBE: self.probe,
-                StepKind.CONVERT: self.convert,
-                StepKind.VERIFY: self.verify,
-                StepKind.START: self.start_next,
-                StepKind.SWITCH: self.switch,
-            }
-            by_kind[step.kind](target, watch)
 
     def _begin(self, kind: StepKind) -> None:
         self._sleep(kind.value)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import FleetError
 from app.fleet.base import LABEL_SPEC, BoardFacts, Container, EngineFacts, Observed, Role, Slot, StepKind
+from app.fleet.device_run import execute
 from app.fleet.plan import DEADLINES, Plan, plan
 from tests.doubles.fleet_host import BOARD, FakeHost, Killed, World, target
 
@@ -28,7 +29,7 @@ def run(world: World, version: str, *, stop_infer: bool = False) -> Plan:
     made = plan(target(version), host.observe(WATCH), stop_infer=stop_infer)
     assert not made.error
     for step in made.steps:
-        host.do(step, target(version), WATCH)
+        execute(host, step, target(version), WATCH)
     return made
 
 
@@ -148,17 +149,6 @@ def test_a_step_that_fails_leaves_the_old_infer_and_is_done_again(kind: StepKind
     world.fails.clear()
     run(world, "2")
     assert is_right(world, "2")
-
-
-def test_an_infer_that_does_not_become_healthy_gives_way_to_the_old_one() -> None:
-    world = World()
-    run(world, "1")
-    world.unhealthy.add(target("2").infer)
-    with pytest.raises(FleetError, match="unhealthy"):
-        run(world, "2")
-    assert world.seen.containers[Slot.CURRENT].label(LABEL_SPEC) == target("1").infer
-    assert world.seen.containers[Slot.CURRENT].is_running
-    assert Slot.NEXT not in world.seen.containers
 
 
 FULL = {
