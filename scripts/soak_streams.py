@@ -2,6 +2,7 @@
 Cameras that stall, drop, change their size and send garbage, for long: does memory grow, does a thread die?
 
     python -m scripts.soak_streams --engine models/yolov8n.ort.onnx --minutes 30
+    python -m scripts.soak_streams --engine models/yolov8n.ort.onnx --minutes 5 --haste 10
 """
 
 import argparse
@@ -51,8 +52,9 @@ def main() -> int:
     args = _arguments()
     stop, looks = threading.Event(), list[Look]()
     # In a process of their own, so that this one's memory is that of what is tested.
-    with _cameras(args.cameras) as addresses, OnnxRuntimeRunner(args.engine, threads=1) as runner:
-        sources = open_sources(addresses, patience=Patience(stall_s=3.0, first_retry_s=0.2, last_retry_s=2.0))
+    with _cameras(args.cameras, args.haste) as addresses, OnnxRuntimeRunner(args.engine, threads=1) as runner:
+        patience = Patience(stall_s=3.0 / args.haste, first_retry_s=0.2 / args.haste, last_retry_s=2.0)
+        sources = open_sources(addresses, patience=patience)
         reading = Reading(sources, SilentReporter(), stop)
         model = Model(runner)
         watch = threading.Thread(target=_look, args=(looks, stop, args.minutes * 60, args.every))
@@ -70,17 +72,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engine", type=Path, required=True, help="an ONNX Runtime engine that `convert` built")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--cameras", type=int, default=4, help="half of them MJPEG, half RTSP (4)")
+    parser.add_argument("--haste", type=float, default=1.0, help="so many times as many losses and new sizes (1)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks (5)")
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def _cameras(count: int) -> Iterator[list[str]]:
+def _cameras(count: int, haste: float) -> Iterator[list[str]]:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _play(count, writer)
+        _play(count, haste, writer)
     os.close(writer)
     with os.fdopen(reader) as told:
         addresses = json.loads(told.readline())
@@ -88,14 +91,14 @@ def _cameras(count: int) -> Iterator[list[str]]:
     os.waitpid(child, 0)
 
 
-def _play(count: int, writer: int) -> None:
+def _play(count: int, haste: float, writer: int) -> None:
     """Until the parent no longer listens."""
     with contextlib.ExitStack() as stack:
         kinds = [MjpegCamera, RtspCamera]
         cameras = [stack.enter_context(kinds[number % 2]()) for number in range(count)]
         os.write(writer, (json.dumps([camera.url for camera in cameras]) + "\n").encode())
         for number, camera in enumerate(cameras):
-            threading.Thread(target=_misbehave, args=(camera, random.Random(number)), daemon=True).start()  # noqa: S311
+            threading.Thread(target=_misbehave, args=(camera, random.Random(number), haste), daemon=True).start()  # noqa: S311
         with contextlib.suppress(BrokenPipeError):
             while True:
                 time.sleep(1)
@@ -103,15 +106,15 @@ def _play(count: int, writer: int) -> None:
     os._exit(0)
 
 
-def _misbehave(camera: Camera, chance: random.Random) -> None:
+def _misbehave(camera: Camera, chance: random.Random, haste: float) -> None:
     while True:
         camera.mode = Mode.GOOD
         camera.period_s = 1 / chance.choice([5, 15, 30])
-        time.sleep(chance.uniform(1.0, 10.0))
+        time.sleep(chance.uniform(1.0, 10.0) / haste)
         camera.mode = chance.choice([Mode.STALL, Mode.DROP, Mode.GARBAGE, Mode.GOOD])
         if camera.mode is Mode.GOOD:
             camera.size = chance.choice(_SIZES)
-        time.sleep(chance.uniform(0.5, 8.0))
+        time.sleep(chance.uniform(0.5, 8.0) / haste)
 
 
 def _look(looks: list[Look], stop: threading.Event, seconds: float, every: float) -> None:

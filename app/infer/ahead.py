@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+from app.infer import memory
 from app.infer.lane import Item, Lane, SourceState
 from app.infer.sources.base import Source, Take
 from app.progress import Reporter
@@ -50,6 +51,7 @@ class Reading:
 
     def start(self, take: Take, prepare: Callable[[Image], Any]) -> "Reading":
         """Begin to read: `take` gives the arrays for frames, `prepare` is what may be done with them ahead."""
+        memory.use_again()
         self._start = lambda lane: lane.start(take, prepare)
         self._began = time.monotonic()
         self._start_more()
