@@ -33,5 +33,10 @@ ensure_venv() {
   fi
   .venv/bin/pip install --quiet --disable-pip-version-check -c config/constraints.txt -e ".[$extras]" ||
     fail "pip could not install jetsmith" "The lines above say why. Run the command again when the package index can be reached."
+  # trackers brings OpenCV's GUI build, which lies over the headless one and wants libraries of a desktop.
+  if .venv/bin/pip show --quiet opencv-python 2>/dev/null; then
+    .venv/bin/pip install --quiet --disable-pip-version-check -c config/constraints.txt --force-reinstall --no-deps opencv-python-headless ||
+      fail "pip could not put OpenCV's headless build back" "Run the command again when the package index can be reached."
+  fi
   for extra in ${extras//,/ }; do touch ".venv/.has-$extra-$stamp"; done
 }
