@@ -25,6 +25,7 @@ _AS_IT_IS = (
 )
 _NOT_OF_A_CONTAINER = ("build", "depends_on")
 SETTINGS_VARIABLE = "JETSMITH_CONFIG"
+BASE_MODEL_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_SOURCE__BASE_MODEL"
 WEIGHTS_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_SOURCE__PT_MODEL_PATH"
 
 
@@ -34,6 +35,7 @@ class Placed:
 
     settings: str
     weights: str = ""  # empty: the converter fetches them
+    base_model: str = ""  # as the settings name it: weights that a variable names would else count as one's own
 
 
 def service_specs(compose: str, variables: Mapping[str, str], placed: Placed, *, fleet: str) -> Mapping[Role, Spec]:
@@ -67,7 +69,11 @@ def _arguments(service: Mapping[str, Any], placed: Placed, fleet: str) -> dict[s
 
 def _own_environment(placed: Placed) -> dict[str, str]:
     own = {SETTINGS_VARIABLE: f"{MODELS_FOLDER}/{placed.settings}"}
-    return own | ({WEIGHTS_VARIABLE: f"{MODELS_FOLDER}/{placed.weights}"} if placed.weights else {})
+    if placed.weights:
+        own[WEIGHTS_VARIABLE] = f"{MODELS_FOLDER}/{placed.weights}"
+    if placed.weights and placed.base_model:
+        own[BASE_MODEL_VARIABLE] = placed.base_model
+    return own
 
 
 def _mounts(volumes: list[Any]) -> list[dict[str, Any]]:

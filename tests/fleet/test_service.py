@@ -15,6 +15,7 @@ from app.fleet.compose import interpolated, read_services
 from app.fleet.service import MODELS_FOLDER, SETTINGS_VARIABLE, WEIGHTS_VARIABLE, Placed, service_specs
 from config._fields import PROJECT_ROOT
 from config._presets import presets, read_preset
+from config.settings import load_settings
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yml"
 OVER = {
@@ -111,6 +112,17 @@ def test_what_compose_takes_from_the_checkout_lies_in_volumes() -> None:
         assert spec.arguments["environment"][WEIGHTS_VARIABLE] == f"{MODELS_FOLDER}/.fleet/y/w.pt"
         assert spec.arguments["labels"] == {LABEL: "f"}
         json.dumps(spec.arguments)
+
+
+def test_weights_that_were_put_there_stay_the_model_that_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed = Placed("c", ".fleet/y/yolo11n-pose.pt", "yolo11n-pose")
+    spec = service_specs(COMPOSE.read_text(), read_preset("cpu"), placed, fleet="f")[Role.CONVERTER]
+    own = {name: value for name, value in spec.arguments["environment"].items() if "__" in name}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    yolo = load_settings(PROJECT_ROOT / "config" / "config.yaml").vision.yolo
+    assert yolo.model_source.base_model == "yolo11n-pose"
+    assert str(yolo.model_source.pt_model_path) == f"{MODELS_FOLDER}/.fleet/y/yolo11n-pose.pt"
 
 
 def test_a_missing_file_of_the_board_is_not_made_a_folder_of_root() -> None:
