@@ -51,7 +51,7 @@ class Reading:
 
     def start(self, take: Take, prepare: Callable[[Image], Any]) -> "Reading":
         """Begin to read: `take` gives the arrays for frames, `prepare` is what may be done with them ahead."""
-        memory.use_again()
+        memory.prepare_for_frames(live=self._forever or any(lane.source.live for lane in self._lanes))
         self._start = lambda lane: lane.start(take, prepare)
         self._began = time.monotonic()
         self._start_more()
