@@ -19,7 +19,7 @@ PICTURE = "models/demo/scenes/pose/scene-1.jpg"
 ARM64 = {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
 NO_EXTRAS = {"JETSMITH_INFER_EXTRAS": ""}  # neither drawing nor tracking, which take long to install under emulation
 # The instruction sets of an Orin's Cortex-A78AE. What QEMU emulates by default has SVE and SME besides: ONNX Runtime
-# then takes its kernels for those, which are twenty times slower here and which no Jetson up to Orin runs.
+# then takes its kernels for those, which no Jetson up to Orin runs and which take ten times as long to emulate.
 CORES = ("-e", "QEMU_CPU=cortex-a76")
 
 
