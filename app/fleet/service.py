@@ -23,7 +23,7 @@ _AS_IT_IS = (
     *("image", "entrypoint", "command", "user", "runtime", "network_mode", "read_only", "cap_drop", "security_opt"),
     *("init", "working_dir", "stop_signal"),
 )
-_NOT_OF_A_CONTAINER = ("build", "depends_on")
+_NOT_OF_A_CONTAINER = ("build", "depends_on", "stop_grace_period")  # the last is said with each stop
 SETTINGS_VARIABLE = "JETSMITH_CONFIG"
 BASE_MODEL_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_SOURCE__BASE_MODEL"
 WEIGHTS_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_SOURCE__PT_MODEL_PATH"

@@ -200,7 +200,16 @@ def test_settings_are_read_from_the_folder_that_is_mounted() -> None:
 def test_the_service_starts_again_and_the_converter_does_not() -> None:
     assert SERVICES["infer"]["restart"] == "${JETSMITH_RESTART:-always}"
     assert SERVICES["infer"]["stop_signal"] == "SIGTERM", "else Docker takes SIGHUP for the order to end for good"
+    assert SERVICES["infer"]["stop_grace_period"] == "30s"
     assert "restart" not in SERVICES["converter"]
+
+
+def test_no_settings_of_the_user_get_into_an_image() -> None:
+    """config.yaml may hold a camera's password; the demo's settings are the project's own."""
+    ignored = (PROJECT_ROOT / ".dockerignore").read_text().split()
+    assert [line for line in ignored if line.startswith("!config") and "yaml" in line] == ["!config/demo.yaml"]
+    copied = re.findall(r"^COPY (config/.*)$", DOCKERFILE, re.MULTILINE)
+    assert all("*.yaml" not in line and "config.yaml" not in line for line in copied)
 
 
 def test_groups_are_numbers() -> None:

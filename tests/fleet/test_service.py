@@ -77,7 +77,7 @@ _OWN = (SETTINGS_VARIABLE, WEIGHTS_VARIABLE)
 
 
 def as_said(service: Mapping[str, Any]) -> dict[str, Any]:
-    said = {key: value for key, value in service.items() if key not in ("build", "depends_on")}
+    said = {key: value for key, value in service.items() if key not in ("build", "depends_on", "stop_grace_period")}
     inside = str(PROJECT_ROOT)
     said["volumes"] = {
         (v["source"], v["target"], v.get("read_only", False))
