@@ -46,9 +46,9 @@ class Jetsmith:
         return done
 
     def start(self, *arguments: object, variables: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
-        # Under nohup, as CI may run, SIGHUP is ignored, and jetsmith respects that.
+        # As CI may run, under nohup or in the background, these are ignored, and jetsmith respects that.
         return subprocess.Popen(
-            ["env", "--default-signal=HUP", *self.command(*arguments)],
+            ["env", "--default-signal=HUP,INT", *self.command(*arguments)],
             env={**self.env, **(variables or {})},
             cwd=self.home,
             stdout=subprocess.PIPE,

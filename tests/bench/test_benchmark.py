@@ -95,12 +95,15 @@ def test_a_frame_that_cannot_be_read_and_a_program_that_is_not_there_are_exit_3(
 def test_ctrl_c_ends_the_programs_too(jetsmith: Jetsmith) -> None:
     running = jetsmith.start("benchmark", "--model", "demo-detect", "--compare", "none", "--duration", "600")
     assert running.stdout is not None
-    with running.stdout:
+    try:
         while "measure by turns" not in running.stdout.readline():
             pass
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 130
+    finally:
+        running.kill()
+        running.stdout.close()
     assert children
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     assert not [path for path in jetsmith.home.iterdir() if path.name.startswith("jetsmith-bench-")]
