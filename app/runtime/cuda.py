@@ -8,7 +8,7 @@ memory invalid here. It is current only between push and pop, so any thread may 
 import importlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -56,8 +56,8 @@ def cuda_errors_as_ours(doing: str) -> Iterator[None]:
 class _Context:
     """The GPU's primary context, kept as long as anyone holds it: page-locked memory outlives its session."""
 
-    def __init__(self, device: Any) -> None:
-        self.handle = device.retain_primary_context()
+    def __init__(self, driver: Any, device: Any) -> None:
+        self._driver, self._handle = driver, device.retain_primary_context()
         self._lock = threading.RLock()  # the garbage collector may let go while somebody takes hold
         self._holders = 1
 
@@ -70,7 +70,15 @@ class _Context:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
-                self.handle.detach()
+                self._handle.detach()
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._handle.push()
+        try:
+            yield
+        finally:
+            self._driver.Context.pop()
 
 
 class HostMemory:
@@ -98,7 +106,8 @@ class HostMemory:
 
     def __del__(self) -> None:
         if hasattr(self, "_context"):
-            self._pinned = None
+            with self._context.current():  # without, pycuda frees nothing, and says nothing
+                self._pinned = None
             self._context.let_go()
 
 
@@ -161,6 +170,11 @@ class Kernels:
             self._functions[name] = function
         self._functions[name].prepared_async_call(grid, (threads, 1, 1), self._stream, argument)
 
+    def close(self) -> None:
+        """Let go of what lives in the context: whoever still holds the kernels may outlive it."""
+        self._functions.clear()
+        self._module = self._stream = None
+
 
 class CudaSession:
     """
@@ -186,7 +200,7 @@ class CudaSession:
                 )
             device = self._driver.Device(0)
             self._read_attributes(device)
-            self._context = _Context(device)
+            self._context = _Context(self._driver, device)
             with ExitStack() as stack:
                 stack.callback(self._context.let_go)
                 with self.current():
@@ -202,10 +216,7 @@ class CudaSession:
         self.mapped = shared if self._memory is GpuMemory.AUTO else self._memory is GpuMemory.MAPPED
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with ExitStack() as stack:
             stack.callback(self._context.let_go)
@@ -217,14 +228,9 @@ class CudaSession:
                 self.free_allocations()
                 del self._stream
 
-    @contextmanager
-    def current(self) -> Iterator[None]:
+    def current(self) -> AbstractContextManager[None]:
         """Make the context this thread's own for a while."""
-        self._context.handle.push()
-        try:
-            yield
-        finally:
-            self._driver.Context.pop()
+        return self._context.current()
 
     def at_exit(self, callback: Callable[[], None]) -> None:
         """Call it before the memory goes, with the context current; the last one asked for goes first."""
@@ -272,7 +278,9 @@ class CudaSession:
             EngineError: the binary holds no code that this GPU runs.
         """
         with cuda_errors_as_ours("loading the kernels"):
-            return Kernels(self._driver.module_from_buffer(image), self._stream, argument_bytes)
+            made = Kernels(self._driver.module_from_buffer(image), self._stream, argument_bytes)
+        self.at_exit(made.close)
+        return made
 
     def copy_in(self, buffer: Buffer, values: npt.NDArray[Any]) -> None:
         """Queue the copy of `values` to the GPU."""

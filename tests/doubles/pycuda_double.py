@@ -2,12 +2,14 @@
 pycuda.driver as far as app/runtime/cuda.py uses it, on host memory that plays the GPU's.
 
 It is stricter than comfort: every call needs a current context in its thread, asynchronous copies take page-locked
-arrays only, and queued work runs at `synchronize()`, so that a missing one shows as stale data.
+arrays only, and queued work runs at `synchronize()`, so that a missing one shows as stale data. What is dropped
+without a current context is never freed, as with pycuda outside the thread that made the context.
 """
 
 import ctypes
 import struct
 import threading
+import weakref
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -40,7 +42,9 @@ class CudaDouble:
         self.launched: list[str] = []  # names of kernels
         self.live: dict[int, Any] = {}  # address of every allocation: its buffer
         self.retained = 0
-        self.streams: dict[int, Stream] = {}
+        self.streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
+        self.streams_made = 0
+        self.leaked: list[str] = []  # what was dropped without a current context
         self.page_locked: set[int] = set()
         self._current = threading.local()
         self.modules = self._modules(devices)
@@ -81,6 +85,10 @@ class CudaDouble:
     def need_context(self) -> None:
         if not self.stack():
             raise LogicError("no currently active context?")
+
+    def dropped(self, what: object) -> None:
+        if not self.stack():
+            self.leaked.append(type(what).__name__)
 
     def _pagelocked_empty(
         self, shape: int | tuple[int, ...], dtype: Any, order: str = "C", mem_flags: int = 0
@@ -162,8 +170,13 @@ class Stream:
         self._double = double
         self.queue: list[Callable[[], Any]] = []
         self.captured: list[Callable[[], Any]] | None = None  # while a capture is under way
-        self.handle = 0x5000 + 16 * len(double.streams)
+        self.handle = 0x5000 + 16 * double.streams_made
+        double.streams_made += 1
         double.streams[self.handle] = self
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            self._double.dropped(self)
 
     def enqueue(self, work: Callable[[], Any]) -> None:
         (self.queue if self.captured is None else self.captured).append(work)
@@ -193,7 +206,12 @@ class PagelockedHostAllocation:
         self._array.reshape(-1).view(np.uint8).fill(0xA5)  # what was never written must not look like an answer
         self._address = self._array.ctypes.data
         self._mapped = bool(flags & _HostAllocFlags.DEVICEMAP)
+        self._double = double
         double.page_locked.add(self._address)
+
+    def __del__(self) -> None:
+        self._double.page_locked.discard(self._address)
+        self._double.dropped(self)
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -214,15 +232,19 @@ class Module:
             raise LogicError("cuModuleLoadDataEx failed: device kernel image is invalid")
         self._double = double
 
+    def __del__(self) -> None:
+        if hasattr(self, "_double"):
+            self._double.dropped(self)
+
     def get_function(self, name: str) -> "Function":
         if not kernels_library().has_kernel(name.encode()):
             raise LogicError(f"cuModuleGetFunction failed: named symbol not found: {name}")
-        return Function(self._double, name)
+        return Function(self._double, self, name)
 
 
 class Function:
-    def __init__(self, double: CudaDouble, name: str) -> None:
-        self._double, self._name = double, name
+    def __init__(self, double: CudaDouble, module: Module, name: str) -> None:
+        self._double, self._module, self._name = double, module, name
 
     def prepare(self, arg_types: list[str]) -> "Function":
         self._format = "".join(arg_types)

@@ -15,7 +15,7 @@ from app.types import Image
 from app.vision.preprocess import check_picture
 
 _LEAST_BYTES = 1 << 16
-_IDLE_BLOCKS = 8
+_IDLE_BLOCKS, _IDLE_BYTES = 8, 256 << 20  # page-locked memory is taken from all programs of the board
 _SLACK = 32  # the kernels read whole words of 16 bytes
 
 
@@ -101,9 +101,14 @@ class FrameBuffers:
         for index, block in enumerate(self._idle):
             if block.nbytes == nbytes:
                 return self._idle.pop(index)
-        del self._idle[:-_IDLE_BLOCKS]  # sizes that nobody asks for any longer go, the oldest first
         with self._session.current():
+            self._drop_idle()
             return self._session.host_memory(nbytes)
+
+    def _drop_idle(self) -> None:
+        """Sizes that nobody asks for any longer go, the oldest first."""
+        while len(self._idle) > _IDLE_BLOCKS or sum(block.nbytes for block in self._idle) > _IDLE_BYTES:
+            del self._idle[0]
 
 
 def _rounded(nbytes: int) -> int:

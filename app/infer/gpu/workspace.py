@@ -175,6 +175,7 @@ class _Rooms:
         if there < nbytes:
             if address:
                 self._session.free(address)
+                self._rooms[slot] = 0, 0  # what follows may fail
             address = self._session.allocate(nbytes)
             self._rooms[slot] = address, nbytes
         return address

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from app.errors import SourceError
+from app.errors import EngineError, SourceError
 from app.infer.gpu.frames import FrameBuffers, Nv12, check_frame
+from app.infer.gpu.workspace import _Rooms
 from app.runtime.cuda import CudaSession
+from tests.doubles.kernels_on_cpu import KERNELS
 from tests.doubles.pycuda_double import CudaDouble
 
 
@@ -57,6 +59,25 @@ def test_sizes_that_come_no_more_do_not_pile_up(session: CudaSession, cuda: Cuda
     assert len(pool._idle) + len(pool.returned) <= 10
 
 
+def test_few_large_ones_do_not_pile_up_either(session: CudaSession) -> None:
+    pool = FrameBuffers(session)
+    for height in range(2000, 3000, 200):
+        pool.take((height, 40_000, 1))
+    gc.collect()
+    pool.take((4, 4, 3))
+    assert 0 < sum(block.nbytes for block in pool._idle) <= 256 << 20
+
+
+def test_blocks_that_go_are_freed_whoever_drops_them(session: CudaSession, cuda: CudaDouble) -> None:
+    pool = FrameBuffers(session)
+    for height in range(100, 2000, 50):
+        pool.take((height, 1000, 3))
+    pool.take((4000, 1000, 3))
+    del pool
+    gc.collect()
+    assert (cuda.leaked, cuda.page_locked) == ([], set())
+
+
 def test_any_thread_may_take_one(session: CudaSession) -> None:
     pool = FrameBuffers(session)
     seen: list[int] = []
@@ -81,7 +102,25 @@ def test_an_array_outlives_the_session(cuda: CudaDouble) -> None:
     kept[:] = 7
     del kept
     gc.collect()
-    assert cuda.retained == 0
+    assert (cuda.retained, cuda.leaked, cuda.page_locked) == (0, [], set())
+
+
+def test_kernels_that_outlive_the_session_keep_nothing_of_it(cuda: CudaDouble) -> None:
+    with CudaSession() as session, session.current():
+        kernels = session.load_kernels(KERNELS, 8)
+    assert len(cuda.streams) == 0
+    del kernels
+    gc.collect()
+    assert cuda.leaked == []
+
+
+def test_a_room_that_could_not_grow_is_made_anew(session: CudaSession, cuda: CudaDouble) -> None:
+    with session.current():
+        rooms = _Rooms(session, batch=1)
+        rooms.room(0, 100)
+        with pytest.raises(EngineError, match="no memory left"):
+            rooms.room(0, cuda.memory_bytes + 1)
+        assert rooms.room(0, 50) in cuda.live
 
 
 @pytest.mark.parametrize(
