@@ -141,6 +141,10 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def seal(bundle: Path) -> None:
     """The list as it would be if whoever changed the bundle had made it."""
     names = sorted(files(bundle) - {"SHA256SUMS"})
@@ -280,6 +284,22 @@ def test_what_unbundle_would_refuse_is_not_handed_out(maker: Maker) -> None:
     assert maker.left_behind() == []
 
 
+def test_the_settings_are_for_their_owner_and_a_password_in_them_is_told(maker: Maker) -> None:
+    settings = maker.checkout / "config/demo.yaml"
+    assert "warning" not in maker(maker.folder).stderr
+    shutil.rmtree(maker.folder)
+    settings.write_text(settings.read_text() + "# camera: rtsp://user:word@192.0.2.1\n")
+    assert "warning" not in maker(maker.folder).stderr
+    shutil.rmtree(maker.folder)
+    settings.write_text(settings.read_text() + "camera: rtsp://user:word@192.0.2.1\n")
+    done = maker(maker.folder)
+    assert "config/demo.yaml holds an address with a user or a password" in done.stderr
+    assert "word@" not in done.stderr + done.stdout
+    assert "Only you can read files/config/demo.yaml" in done.stdout
+    assert mode(maker.folder / "files/config/demo.yaml") == 0o600
+    assert mode(maker.folder / "files/config/cpu.env") == 0o644
+
+
 # --- unbundle ---
 
 
@@ -338,6 +358,34 @@ def test_files_that_differ_are_named_and_kept(device: Device) -> None:
     assert (device.target / ".env").read_text() == "mine"
     assert files(device.target) == {".env"}
     assert device.machine.told("load") == []
+
+
+def test_settings_are_laid_for_their_owner_only(device: Device) -> None:
+    device()
+    assert mode(device.target / "config/demo.yaml") == 0o600
+    assert mode(device.target / "config/cpu.env") == 0o644
+
+
+@pytest.mark.parametrize("parent", ["config", "models", "models/demo"])
+def test_a_folder_of_the_target_that_leads_elsewhere_is_refused(parent: str, device: Device) -> None:
+    outside = device.machine.root / "outside"
+    outside.mkdir()
+    (device.target / parent).parent.mkdir(parents=True, exist_ok=True)
+    (device.target / parent).symlink_to(outside)
+    assert f"{device.target / parent} is a link" in device(code=1).stderr
+    assert files(device.target) | files(outside) == set()
+    assert device.machine.told("load") == []
+
+
+def test_a_planted_link_is_not_followed(device: Device) -> None:
+    outside = device.machine.root / "outside"
+    outside.mkdir()
+    device.target.mkdir()
+    (device.target / "docker-compose.yml.part").symlink_to(outside)
+    device()
+    assert files(outside) == set()
+    assert (device.target / "docker-compose.yml").is_file()
+    assert not (device.target / "docker-compose.yml").is_symlink()
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
