@@ -108,6 +108,7 @@ class Outlets:
         self.frames = 0
         self._surviving: list[Surviving] = []
         self._queued: list[Queued] = []
+        _check_apart(plan)
         with ExitStack() as opened:
             for name, open_sink, options in _wanted(plan, model, stream):
                 surviving = Surviving(name, open_sink, reporter, again=name != _STDOUT)
@@ -143,6 +144,15 @@ class Outlets:
             }
             for surviving, queued in pairs
         ]
+
+
+def _check_apart(plan: SinkPlan) -> None:
+    """The oldest crops are removed by their place, `CROPS/CLASS/`: no picture of another sink may lie there."""
+    if plan.save is not None and plan.crops is not None and plan.save.resolve().parent == plan.crops.resolve():
+        raise OutputError(
+            f"{plan.save} lies in {plan.crops}, like the folders of the crops' classes",
+            hint="Name a folder of its own for the crops.",
+        )
 
 
 _Wanted = tuple[str, Callable[[], Sink], dict[str, Any]]

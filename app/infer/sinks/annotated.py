@@ -7,7 +7,16 @@ from pathlib import Path
 from app.errors import OutputError
 from app.infer.draw import Drawer
 from app.infer.frame import Failure, Frame, Kind
-from app.infer.sinks.files import FreeNames, Inputs, encoded, make_writable, picture_suffix, stem_of, write_atomically
+from app.infer.sinks.files import (
+    PICTURE_SUFFIXES,
+    FreeNames,
+    Inputs,
+    encoded,
+    make_writable,
+    picture_suffix,
+    stem_of,
+    write_atomically,
+)
 from app.infer.sinks.limits import Limits, Shelf, StampedNames
 from app.infer.sinks.video import SUFFIX, VideoFile, import_av
 from app.types import Image, Result
@@ -38,7 +47,7 @@ class Annotated:
         self._drawer = Drawer(names)
         make_writable(folder)
         self._names = FreeNames(folder, Inputs(inputs)) if limits is None else StampedNames(folder)
-        self._limits, self._shelf = limits, Shelf(folder, limits)
+        self._limits, self._shelf = limits, Shelf(folder, limits, "*", (SUFFIX, *PICTURE_SUFFIXES))
         self._films: dict[str, _Film] = {}
         self._frames = 0
 

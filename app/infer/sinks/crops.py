@@ -9,6 +9,7 @@ from app.errors import OutputError
 from app.infer.frame import Failure, Frame, Kind
 from app.infer.records import name_of, track_of
 from app.infer.sinks.files import (
+    PICTURE_SUFFIXES,
     FreeNames,
     Inputs,
     encoded,
@@ -46,7 +47,7 @@ class Crops:
             )
         make_writable(folder)
         self._folder, self._inputs, self._limits = folder, Inputs(inputs), limits
-        self._names, self._shelf = names, Shelf(folder, limits)
+        self._names, self._shelf = names, Shelf(folder, limits, "*/*", PICTURE_SUFFIXES)
         self._folders: dict[int, Path] = {}
         self._stems = FreeNames(folder, Inputs())
         self._sources: dict[str, tuple[str, int]] = {}  # the stem of each, and its last frame

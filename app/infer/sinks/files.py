@@ -11,6 +11,7 @@ from app.infer.frame import Frame, Kind
 from app.types import Image
 
 ELSEWHERE = "Free some space, or name another folder."
+PICTURE_SUFFIXES = (".jpg", ".png")
 _JPEG_QUALITY = 95
 _JPEG_MAX_SIDE = 65_500
 _LONGEST_NAME = 150  # bytes; what is added to it stays within the 255 of every file system

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from app.infer.frame import Failure, Frame
 from app.infer.records import record_of, record_of_failure
 from app.infer.sinks.base import Stream, stream_errors_as_ours
 from app.infer.sinks.files import Inputs, cannot_write, make_writable
-from app.infer.sinks.limits import Limits, Shelf, stamp
+from app.infer.sinks.limits import MOMENT, Limits, Shelf, stamp
 from app.types import Result
 
 _TAIL = 1 << 20  # bytes in which the last whole line of a file is looked for; no record is as long
@@ -76,7 +77,8 @@ class LinesFile:
             raise OutputError(f"{path} is read by this run", hint="Name another file for the results.")
         make_writable(path.parent)
         self._path, self._limits = path, limits
-        self._shelf = Shelf(path.parent, limits, f"{glob.escape(path.stem)}-*{glob.escape(path.suffix)}")
+        pattern = f"{glob.escape(path.stem)}-{MOMENT}{glob.escape(path.suffix)}"
+        self._shelf = Shelf(path.parent, limits, pattern, (path.suffix,))
         self._file = self._open()
 
     def put(self, line: str) -> None:
@@ -89,8 +91,11 @@ class LinesFile:
             raise cannot_write(self._path, error) from error
 
     def close(self) -> None:
+        file, self._file = self._file, -1  # its number may be another file's, once it is closed
+        if file < 0:
+            return
         try:
-            os.close(self._file)
+            os.close(file)
         except OSError as error:  # network file systems say here that there was no room
             raise cannot_write(self._path, error) from error
 
@@ -109,7 +114,10 @@ class LinesFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (0 if self._limits else os.O_TRUNC)
         try:
             file = os.open(self._path, flags, 0o644)
-            self._size = _cut_half_line(file, self._path)
+            with ExitStack() as undo:
+                undo.callback(os.close, file)
+                self._size = _cut_half_line(file, self._path)
+                undo.pop_all()
         except OSError as error:
             raise cannot_write(self._path, error) from error
         return file
@@ -118,10 +126,12 @@ class LinesFile:
         full = self._path.with_name(f"{self._path.stem}-{stamp()}{self._path.suffix}")
         while full.exists():
             full = self._path.with_name(f"{self._path.stem}-{stamp()}{self._path.suffix}")
-        self._path.rename(full)
-        os.close(self._file)
+        with suppress(FileNotFoundError):  # somebody else has removed it
+            self._path.rename(full)
+        # The new one first: where it cannot be opened, `close` still has the old one, and closes it once.
+        before, self._file = self._file, self._open()
+        os.close(before)
         self._shelf.add(full)
-        self._file = self._open()
 
 
 def _cut_half_line(file: int, path: Path) -> int:
