@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from app.text import masked
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _CAMERA = re.compile(r"(?:camera:|/dev/video)([0-9]{1,3})", re.ASCII)
 _SECRET = re.compile(r"\b(user\w*|pass\w*|pwd|pw|token|key|secret)=[^&/\s]*", re.IGNORECASE)
+_PICTURE_STALLS = 6  # a picture may take so many times as long as a server may be silent
 _KNOWN = "Known are files, folders, patterns, camera:0, rtsp://…, http(s)://…, csi://0, and - for paths on stdin."
 
 
@@ -62,7 +64,7 @@ class _Chooser:
             self._append(Listed(self._stdin, self._selection))
         elif at_this_machine:
             number = int(at_this_machine[1])
-            self._append(self._live(name, lambda: camera(number)))
+            self._append(self._live(name, lambda stop: camera(number)))
         elif address:
             self._append(self._stream(name, address[1].lower()))
         else:
@@ -85,12 +87,12 @@ class _Chooser:
         try:
             urlsplit(name)
             if scheme in ("rtsp", "rtsps"):
-                return self._live(name, lambda: rtsp(name, self._patience.stall_s))
+                return self._live(name, lambda stop: rtsp(name, self._patience.stall_s))
             if scheme in ("http", "https"):
-                return self._live(name, lambda: self._over_http(name))
+                return self._live(name, lambda stop: self._over_http(name, stop))
             if scheme == "csi":
                 wanted = CsiCamera.parse(name)
-                return self._live(name, lambda: csi(wanted, self._patience.stall_s))
+                return self._live(name, lambda stop: csi(wanted, self._patience.stall_s))
             error = SourceError(f"{scheme}:// is no source", hint=_KNOWN)
         except SourceError as refused:
             error = refused
@@ -108,7 +110,7 @@ class _Chooser:
         return shown if self._shown[shown] == 1 else f"{shown} #{self._shown[shown]}"
 
     @contextmanager
-    def _over_http(self, address: str) -> Iterator[Feed]:
+    def _over_http(self, address: str, stop: Event) -> Iterator[Feed]:
         from app.infer.sources import web  # urllib takes 30 ms: too long for who has a picture
 
         shown, stall_s = _shown(address), self._patience.stall_s
@@ -117,7 +119,7 @@ class _Chooser:
                 yield Feed(web.mjpeg_shots(answer, stall_s))
                 return
             if web.is_picture(answer):
-                image = web.picture_of(answer)
+                image = web.picture_of(answer, _PICTURE_STALLS * stall_s, stop)
                 yield Feed(whole=lambda desk: iter([Frame(shown, 0, image)]))
                 return
         with over_http(address, stall_s) as container:

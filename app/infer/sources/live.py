@@ -1,5 +1,6 @@
 """Sources that go on for ever: newest frame first, and lost ones are tried again until the end of the run."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -30,9 +31,9 @@ class Feed:
     whole: Callable[[Desk], Iterator[Frame | Failure]] | None = None  # in place of `shots`: all that there is
 
 
-Connect = Callable[[], AbstractContextManager[Feed]]
+Connect = Callable[[threading.Event], AbstractContextManager[Feed]]
 """
-Opens the source; leaving it closes it.
+Opens the source, given what is set when the run is over; leaving it closes it.
 
 Raises:
     SourceError: when it cannot be opened, and out of the shots when it is lost.
@@ -68,7 +69,7 @@ class Live:
         self._began = time.monotonic()
         while not self._is_over(desk):
             try:
-                opened = self._attempts(desk)(self._open)
+                opened = self._attempts(desk)(self._open, desk)
                 with opened.stack:
                     if opened.feed.whole is not None:
                         yield from opened.feed.whole(desk)
@@ -103,9 +104,9 @@ class Live:
             reraise=True,
         )
 
-    def _open(self) -> "_Opened":
+    def _open(self, desk: Desk) -> "_Opened":
         with ExitStack() as stack:
-            feed = stack.enter_context(self._connect())
+            feed = stack.enter_context(self._connect(desk.stop))
             first = next(feed.shots, None)
             if first is None and feed.whole is None:
                 raise SourceError("it ended before the first frame", hint="Look what the camera sends.")

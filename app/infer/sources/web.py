@@ -5,13 +5,15 @@ The first two are read here, by Python's own client, which checks certificates; 
 """
 
 import http.client
+import io
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from app.errors import SourceError
@@ -23,6 +25,7 @@ from app.vision.pictures import decode_picture
 _LARGEST_PICTURE = 64 << 20
 _PIECE = 1 << 16
 _LONGEST_HEADER = 1 << 13
+_LONGEST_NUMBER = 12  # digits of a length; Python itself refuses to read numbers of thousands
 
 
 class Answer(Protocol):
@@ -46,8 +49,14 @@ def answered(address: str, timeout_s: float) -> Iterator[Answer]:
     if user:
         passwords.add_password(None, bare, user, password)
     request = urllib.request.Request(bare, headers={"User-Agent": "jetsmith"})  # noqa: S310 (http alone)
-    with _errors_as_ours("cannot be reached"):
-        answer = _opener(passwords).open(request, timeout=timeout_s)
+    refusals = _ClosesRefusals()
+    try:
+        with _errors_as_ours("cannot be reached"):
+            answer = _opener(passwords, refusals).open(request, timeout=timeout_s)
+    except (ValueError, LookupError) as error:  # urllib's, for a header of the server's that it cannot read
+        if refusals.seen:
+            raise refused("401, and it wants a way to sign in that jetsmith does not know") from error
+        raise _nonsense("cannot be reached") from error
     with answer:
         yield answer
 
@@ -67,18 +76,24 @@ def _errors_as_ours(doing: str) -> Iterator[None]:
     except OSError as error:
         raise from_os(error, doing) from error
     except http.client.HTTPException as error:
-        raise SourceError(f"{doing}: the server's answer makes no sense", hint="Is the port right?") from error
+        raise _nonsense(doing) from error
 
 
-def _opener(passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm) -> urllib.request.OpenerDirector:
+def _nonsense(doing: str) -> SourceError:
+    return SourceError(f"{doing}: the server's answer makes no sense", hint="Is the port right?")
+
+
+def _opener(
+    passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm, refusals: "_ClosesRefusals"
+) -> urllib.request.OpenerDirector:
     """Knows http and https alone, after a redirect too: not file, not ftp."""
     opener = urllib.request.OpenerDirector()
     handlers: tuple[urllib.request.BaseHandler, ...] = (
         urllib.request.ProxyHandler(),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        _ClosesRefusals(),
+        _Redirects(),
+        refusals,
         urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDigestAuthHandler(passwords),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -94,9 +109,23 @@ class _ClosesRefusals(urllib.request.BaseHandler):
     """urllib asks again with the password, and leaves the first connection open."""
 
     handler_order = 100  # before those that know passwords
+    seen = False
 
     def http_error_401(self, request: object, answer: IO[bytes], *_: object) -> None:
+        self.seen = True
         answer.close()
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """urllib reads the whole body of a redirect, however long it is, and throws it away."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        fp.close()
+        return super().http_error_302(req, io.BytesIO(), code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _split(address: str) -> tuple[str, str, str]:
@@ -114,14 +143,19 @@ def is_mjpeg(answer: Answer) -> bool:
     return answer.headers.get_content_type() == "multipart/x-mixed-replace"
 
 
-def picture_of(answer: Answer) -> Image:
+def picture_of(answer: Answer, within_s: float, stop: threading.Event) -> Image:
     """
     Raises:
-        SourceError: it is too large, or no picture.
+        SourceError: it is too large, or no picture, or not there `within_s`, or `stop` was set.
     """
     data = bytearray()
+    deadline = time.monotonic() + within_s
     while piece := _read(answer):
         data += piece
+        if stop.is_set():
+            raise SourceError("the run ended before the picture was whole", hint="Run it again.")
+        if time.monotonic() > deadline:
+            raise SourceError(f"the picture was not whole after {within_s:.0f} s", hint="Is the network this slow?")
         if len(data) > _LARGEST_PICTURE:
             raise SourceError("the picture is larger than 64 MB", hint="Scale it down, or download it first.")
     return decode_picture(bytes(data))
@@ -215,5 +249,5 @@ def _content_length(header: bytes) -> int | None:
     for line in header.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            return min(int(value), _LARGEST_PICTURE)
+            return min(int(value), _LARGEST_PICTURE) if len(value.strip()) <= _LONGEST_NUMBER else None
     return None
