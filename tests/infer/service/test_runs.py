@@ -60,7 +60,9 @@ def test_what_is_there_is_whole_however_it_ends(
 ) -> None:
     video = video_of(6000)
     sinks = ("--model", MODEL, "--output", tmp_path / "r.jsonl", "--save", tmp_path / "save")
-    run = subprocess.Popen(jetsmith.command("infer", video, *sinks), env=jetsmith.env, stderr=subprocess.PIPE)
+    # In the background, as CI may run, SIGINT is ignored, and jetsmith respects that.
+    command = ["env", "--default-signal=INT", *jetsmith.command("infer", video, *sinks)]
+    run = subprocess.Popen(command, env=jetsmith.env, stderr=subprocess.PIPE)
     written, lines = tmp_path / "save" / video.name, tmp_path / "r.jsonl"
     deadline = time.monotonic() + 60
     while not (lines.exists() and lines.stat().st_size > 60_000 and written.stat().st_size > 1000):
