@@ -109,6 +109,7 @@ class Reading:
         Items in turn of the sources, `size()` frames at most, until all have ended or the run is stopped.
 
         Raises:
+            JetsmithError: the engine could not take a frame.
             RuntimeError: a thread has died of a bug; its traceback was shown.
         """
         while batch := self._gather(size):
@@ -138,6 +139,8 @@ class Reading:
 
     def _look_after_lanes(self, size: int) -> None:
         for lane in self._lanes:
+            if lane.error is not None:
+                raise lane.error
             if lane.crashed:
                 raise RuntimeError(f"the thread that reads {lane.source.name} has died")
         self._start_more()

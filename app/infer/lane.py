@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
-from app.errors import SourceError
+from app.errors import JetsmithError, SourceError
 from app.infer.frame import Failure, Frame, Kind
 from app.infer.sources.base import Source, Take
 from app.progress import Reporter
@@ -81,6 +81,7 @@ class Lane:
         self.items: deque[Item] = deque()
         self.ended = False
         self.crashed = False
+        self.error: JetsmithError | None = None  # that ended the thread, where it is none of the source's
         self.share = 0.0  # of a file that was read
         self._changed = changed
         self._reporter = reporter
@@ -165,9 +166,11 @@ class Lane:
                 if not self._put(Item(what, ready, came)):
                     break
             whole = True
+        except JetsmithError as error:  # of the engine, which prepares frames ahead: whoever takes batches gets it
+            self.error = error
         finally:
             with self._changed:
-                self.ended, self.crashed = True, not whole  # the traceback was shown by Python
+                self.ended, self.crashed = True, not whole  # of a bug, the traceback was shown by Python
                 self._changed.notify_all()
 
     def _put(self, item: Item) -> bool:

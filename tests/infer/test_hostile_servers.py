@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.infer.frame import Failure
-from app.infer.sources.live import Patience
+from app.infer.frame import Failure, Frame
+from app.infer.sources.base import Selection, Shot
+from app.infer.sources.errors import refused
+from app.infer.sources.live import Feed, Live, Patience
 from tests.doubles.cameras import jpeg
+from tests.infer.desk import Desk
 from tests.infer.test_streams import Watched, wait_until
 
 Rest = Callable[[socket.socket, threading.Event], None]
@@ -59,6 +62,22 @@ def test_a_way_to_sign_in_that_nobody_knows_is_a_refusal(scheme: str) -> None:
     (failure,) = watched.items
     assert isinstance(failure, Failure)
     assert "refused: 401" in failure.error.message
+
+
+def test_a_refusal_amid_the_frames_is_a_loss() -> None:
+    @contextmanager
+    def connect(stop: threading.Event) -> Iterator[Feed]:
+        def shots() -> Iterator[Shot]:
+            yield lambda take: take((2, 2, 3))
+            raise refused("403")
+
+        yield Feed(shots())
+
+    desk = Desk()
+    items = Live("camera", connect, Selection(), Patience(first_retry_s=0.01)).read(desk)
+
+    assert all(isinstance(next(items), Frame) for _ in range(3))
+    assert desk.told == ["lost", "back"] * 2
 
 
 @pytest.mark.parametrize("place", ["http://[bad/", "http://" + "a" * 70 + ".example/"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import OutputError
+from app.errors import EngineError, OutputError
 from app.infer.ahead import READ_AT_ONCE, Reading
 from app.infer.frame import Failure, Frame
 from app.infer.lane import Condition
@@ -315,6 +315,20 @@ def test_a_thread_that_dies_of_a_bug_ends_the_run(monkeypatch: pytest.MonkeyPatc
         _run(broken(), _model(), [])
 
     assert shown == ["ZeroDivisionError"]
+
+
+def test_an_error_of_the_engine_in_a_thread_that_reads_is_raised_as_it_is() -> None:
+    error = EngineError("the engine takes no such frame", hint="Convert it again.")
+
+    class Refuses(FakeModel):
+        def prepare(self, image: Image) -> str:
+            raise error
+
+    model = Refuses(lambda image: result_of(Task.DETECT))
+    with pytest.raises(EngineError) as raised:
+        _run([video_frame("v", 0)], model, [])
+
+    assert raised.value is error
 
 
 def test_a_long_run_keeps_few_figures() -> None:

@@ -75,19 +75,23 @@ class Live:
                         yield from opened.feed.whole(desk)
                         return
                     yield from self._frames(opened, desk)
-            except Refused as error:
-                yield Failure(self.name, error)
-                return
             except SourceError as error:
+                if isinstance(error, self._final):
+                    yield Failure(self.name, error)
+                    return
                 desk.lost(error, self._patience.first_retry_s)
                 desk.stop.wait(self._patience.first_retry_s)
+
+    @property
+    def _final(self) -> tuple[type[SourceError], ...]:
+        """What ends it: a refusal, unless it gave frames before, or the camera may be set up later."""
+        return () if self._patience.with_refusals or self._index >= 0 else (Refused,)
 
     def _attempts(self, desk: Desk) -> "tenacity.Retrying":
         """Until the first frame is there; the pauses grow, and start small again at the next loss."""
         import tenacity  # which takes 50 ms: too long for who has a picture
 
         patience = self._patience
-        final = () if patience.with_refusals or self._index >= 0 else (Refused,)
 
         def tell(state: "tenacity.RetryCallState") -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -95,7 +99,7 @@ class Live:
                 desk.lost(error, state.next_action.sleep)
 
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(SourceError) & tenacity.retry_if_not_exception_type(final),
+            retry=tenacity.retry_if_exception_type(SourceError) & tenacity.retry_if_not_exception_type(self._final),
             wait=tenacity.wait_exponential(multiplier=patience.first_retry_s, max=patience.last_retry_s)
             + tenacity.wait_random(0, patience.first_retry_s),  # cameras behind one switch do not all come at once
             stop=lambda _: self._is_over(desk),
