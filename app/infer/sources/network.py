@@ -40,8 +40,15 @@ def rtsp(address: str, stall_s: float) -> Iterator[Feed]:
 @contextmanager
 def over_http(address: str, stall_s: float) -> Iterator[Any]:
     """A container of FFmpeg's: of a file or of a stream."""
-    with opened(address, _HTTP | tls_of(address), stall_s) as container:
+    with opened(address, _http_of(address) | tls_of(address), stall_s) as container:
         yield container
+
+
+def _http_of(address: str) -> dict[str, str]:
+    """What was asked for in secret is not answered in the open, by way of a redirect."""
+    if not address.lower().startswith("https:"):
+        return _HTTP
+    return _HTTP | {"protocol_whitelist": _HTTP["protocol_whitelist"].removeprefix("http,")}
 
 
 def feed_of(container: Any, stall_s: float) -> Feed:
@@ -52,7 +59,8 @@ def feed_of(container: Any, stall_s: float) -> Feed:
 
 
 def tls_of(address: str) -> dict[str, str]:
-    if not address.lower().startswith(("https:", "rtsps:")):
+    """For http too: a redirect may lead to https."""
+    if not address.lower().startswith(("http:", "https:", "rtsps:")):
         return {}
     known = {"ca_file": _CERTIFICATES} if Path(_CERTIFICATES).is_file() else {}
     return {"tls_verify": "1"} | known
