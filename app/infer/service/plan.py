@@ -29,6 +29,13 @@ class ModelPlan:
     find: Callable[[], Engine] = field(compare=False)
     open: Callable[[Engine], AbstractContextManager[Predictor]] = field(compare=False)
 
+    def stamp(self) -> tuple[str, int] | None:
+        """Another one whenever a converter points the alias at an engine; None where there is none."""
+        try:
+            return str(self.alias.readlink()), self.alias.lstat().st_mtime_ns
+        except OSError:
+            return None
+
 
 @dataclass(frozen=True)
 class SinkPlan:

@@ -16,7 +16,7 @@ from app.infer.pipeline import Predictor, Summary, run
 from app.infer.service.outlets import Outlets
 from app.infer.service.plan import Plan
 from app.infer.service.report import Report
-from app.infer.service.switch import Loaded, Switch
+from app.infer.service.switch import LEAVE_S, Loaded, Switch
 from app.infer.sources.base import Source
 from app.infer.sources.choose import open_sources
 from app.infer.sources.files import Files
@@ -65,13 +65,14 @@ class Service:
         self._lock = threading.Lock()
         self._pending: _Change | None = None
         self._retired: list[Loaded | Outlets] = []
+        self._crash: BaseException | None = None
         self._reading: Reading
         self._alive_at = time.monotonic()
         self.frames = 0
         self._over = threading.Event()
         self._sources = _opened(plan.sources, plan)
         with ExitStack() as stack:
-            self._seen = _stamp(plan)
+            self._seen = plan.model.stamp()
             self._switch = Switch(Loaded(plan.model.find(), plan.model))
             stack.callback(self._switch.close)
             self._outlets = Outlets(plan.sinks, self._switch.metadata, stream, reporter)
@@ -88,8 +89,10 @@ class Service:
         finally:
             self._over.set()
             control.join()
-            self._close_retired()
+            self._close_retired(LEAVE_S)
             self._switch.close()
+            if self._crash is not None:
+                raise self._crash
 
     # --- in the thread that runs the engine ---
 
@@ -131,6 +134,13 @@ class Service:
     # --- in the thread that takes changes in ---
 
     def _control(self, signals: Signals) -> None:
+        try:
+            self._take_changes_in(signals)
+        except BaseException as error:  # noqa: BLE001 (`run` raises it: a service must not go on that heeds nothing)
+            self._crash = error
+            signals.stop.set()
+
+    def _take_changes_in(self, signals: Signals) -> None:
         ticks = 0
         while not self._over.wait(_TICK_S):
             ticks += 1
@@ -140,7 +150,7 @@ class Service:
                 self._reload()
             elif ticks % _LOOK_EVERY == 0:
                 self._look_for_engine()
-            self._close_retired()
+            self._close_retired(0.0)
 
     def _reload(self) -> None:
         with ExitStack() as undo:
@@ -166,7 +176,7 @@ class Service:
         kept = set() if again else self._sources.keys()
         added = _opened([source for source in plan.sources if source not in kept], plan)
         change = _Change()
-        stamp = _stamp(plan)
+        stamp = plan.model.stamp()
         if plan.model.key != self._plan.model.key:
             change.loaded = Loaded(plan.model.find(), plan.model)
             undo.callback(change.loaded.close)
@@ -185,7 +195,7 @@ class Service:
 
     def _look_for_engine(self) -> None:
         """Whether a converter has published another engine for this model."""
-        stamp = _stamp(self._plan)
+        stamp = self._plan.model.stamp()
         if stamp == self._seen or stamp is None:
             return
         self._wait_until_taken()
@@ -229,11 +239,24 @@ class Service:
                 if self._pending is None:
                     return
 
-    def _close_retired(self) -> None:
-        with self._lock:
-            retired, self._retired = self._retired, []
-        for one in retired:
+    def _close_retired(self, patience_s: float) -> None:
+        """What is still in use is closed another time."""
+        for _ in range(len(self._retired)):
+            with self._lock:
+                one = self._retired.pop(0)
+            if not self._closed(one, patience_s):
+                with self._lock:
+                    self._retired.append(one)
+
+    def _closed(self, one: Loaded | Outlets, patience_s: float) -> bool:
+        try:
+            if isinstance(one, Loaded):
+                return one.close(patience_s)
             one.close()
+        except (JetsmithError, OSError) as error:
+            what = one.engine.path.name if isinstance(one, Loaded) else "a sink of before the change"
+            self._reporter.warn(f"{what} could not be closed: {error}")
+        return True
 
     # --- what may be seen, from any thread ---
 
@@ -271,11 +294,3 @@ def _opened(names: Iterable[str], plan: Plan) -> dict[str, Source]:
             raise SourceError(f"{failures[0].source}: {failures[0].error.message}", hint=failures[0].error.hint)
         sources[name] = source
     return sources
-
-
-def _stamp(plan: Plan) -> tuple[str, int] | None:
-    """Another one whenever a converter points the alias at an engine; None where there is none."""
-    try:
-        return str(plan.model.alias.readlink()), plan.model.alias.lstat().st_mtime_ns
-    except OSError:
-        return None

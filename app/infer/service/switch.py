@@ -15,7 +15,7 @@ from app.infer.sources.base import fresh
 from app.metadata import ModelMetadata
 from app.types import Image, Result
 
-_LEAVE_S = 5.0
+LEAVE_S = 5.0
 
 
 class Loaded:
@@ -32,21 +32,23 @@ class Loaded:
             self._stack = stack.pop_all()
 
     @contextmanager
-    def used(self) -> Iterator[Predictor]:
+    def used(self) -> Iterator[None]:
         with self._changed:
             self._users += 1
         try:
-            yield self.model
+            yield
         finally:
             with self._changed:
                 self._users -= 1
                 self._changed.notify_all()
 
-    def close(self) -> None:
-        """Once nobody uses it: threads that read ahead may be preparing a frame for it."""
+    def close(self, patience_s: float = LEAVE_S) -> bool:
+        """Whether it is closed: not while it is used, for threads that read ahead may be preparing a frame for it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._users == 0, timeout=_LEAVE_S)
+            if not self._changed.wait_for(lambda: self._users == 0, timeout=patience_s):
+                return False
         self._stack.close()
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,22 +85,32 @@ class Switch:
     # --- what a run asks of a model ---
 
     def predict_batch(self, images: Sequence[Any]) -> list[Result]:
-        loaded = self._now
-        with loaded.used() as model:
-            return model.predict_batch([_for(loaded, image) for image in images])
+        with self._used() as loaded:
+            return loaded.model.predict_batch([_for(loaded, image) for image in images])
 
     def prepare(self, image: Image) -> Any:
-        loaded = self._now
-        with loaded.used() as model:
+        with self._used() as loaded:
+            model = loaded.model
             prepared = model.prepare(image) if isinstance(model, PreparesAhead) else None
         return None if prepared is None else _Ready(loaded, image, prepared)
+
+    @contextmanager
+    def _used(self) -> Iterator[Loaded]:
+        """The engine of the moment. One that was changed for another before it was counted may be closed already."""
+        while True:
+            loaded = self._now
+            with loaded.used():
+                if loaded is self._now:
+                    yield loaded
+                    return
 
     @property
     def frame_buffers(self) -> "Switch":
         return self
 
     def take(self, shape: tuple[int, int, int]) -> Image:
-        with self._now.used() as model:
+        with self._used() as loaded:
+            model = loaded.model
             return model.frame_buffers.take(shape) if isinstance(model, OwnsBuffers) else fresh(shape)
 
 

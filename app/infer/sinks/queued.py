@@ -5,7 +5,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from app.errors import JetsmithError
 from app.infer.frame import Failure, Frame, Kind
 from app.infer.sinks.base import Sink
 from app.progress import Reporter
@@ -49,7 +48,7 @@ class Queued:
         self._current: _Item | None = None
         self._closing = self._dead = False
         self._done = 0  # counts, so that a sink that stands still is known from a slow one
-        self._error: JetsmithError | OSError | None = None
+        self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
     def write(self, frame: Frame, result: Result) -> None:
@@ -110,7 +109,7 @@ class Queued:
         if error is not None:
             raise error
         if self._dead and not self._closing:
-            raise RuntimeError(f"{self._name}: the thread has ended")  # its traceback was shown
+            raise RuntimeError(f"{self._name}: the thread has ended")  # its error was raised before
 
     def _is_idle(self) -> bool:
         return self._dead or (not self._items and self._current is None)
@@ -124,7 +123,7 @@ class Queued:
         try:
             while (item := self._next()) is not None:
                 _pass_on(item, self._inner)
-        except (JetsmithError, OSError) as error:
+        except BaseException as error:  # noqa: BLE001 (the next call raises it, or `close`)
             self._error = error
         finally:
             with self._changed:

@@ -158,13 +158,23 @@ def test_a_sink_that_cannot_be_left_does_not_keep_the_run() -> None:
     gate.open.set()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_in_a_sink_does_not_hang_the_run() -> None:
-    class Buggy(Gate):
-        def write(self, frame: Frame, result: Result) -> None:
-            raise ValueError("a bug")
+class Buggy(Gate):
+    def write(self, frame: Frame, result: Result) -> None:
+        time.sleep(0.05)
+        raise ValueError("a bug")
 
+
+def test_a_bug_in_a_sink_does_not_hang_the_run() -> None:
     queued = Queued(Buggy(), "x", ListReporter())
+    with pytest.raises(ValueError, match="a bug"):
+        _write_all(queued)
     with pytest.raises(RuntimeError, match="thread"):
         _write_all(queued)
     queued.close()
+
+
+def test_a_bug_in_the_last_frame_is_told_at_the_end() -> None:
+    queued = Queued(Buggy(), "x", ListReporter())
+    queued.write(film("camera:0", 1)[0], ANSWER)
+    with pytest.raises(ValueError, match="a bug"):
+        queued.close()
