@@ -144,7 +144,7 @@ def test_a_core_that_is_not_there_is_an_error_that_says_how_to_go_on(
 
 def test_it_touches_no_gpu_before_it_is_entered_and_leaves_nothing_behind(detector: Path, cuda: CudaDouble) -> None:
     runner = _runner(_engine(detector))
-    assert (cuda.retained, cuda.live, cuda.streams) == (0, {}, {})
+    assert (cuda.retained, cuda.live, dict(cuda.streams)) == (0, {}, {})
     with runner:
         assert (cuda.retained, len(cuda.live)) == (1, 2)
         runner.infer({"images": _images()})
