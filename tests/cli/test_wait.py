@@ -43,7 +43,7 @@ def test_it_waits_shows_the_build_and_answers_as_ever(jetsmith: Jetsmith) -> Non
     jetsmith("convert", *MODEL, *SIZE)
     answers, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, said
-    for word in ("wait for the converter to begin", "export …", "verify"):
+    for word in ("export …", "verify"):  # whether the converter had begun by then is a race
         assert word in said
     again = jetsmith("infer", "--wait", *MODEL, SCENE)
     assert "wait" not in again.stderr
