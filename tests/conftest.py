@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -52,3 +53,18 @@ def exported(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPa
         return export_onnx(weights, options, tmp_path_factory.mktemp(name), SilentReporter())
 
     return export
+
+
+@pytest.fixture(scope="session")
+def rtx() -> ModuleType:
+    """NVIDIA's own builder, which builds without a GPU; a test skips where it is not installed."""
+    module: ModuleType = pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx to build for real")
+    return module
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    """A small graph with a detector's traits."""
+    from tests import onnx_graphs
+
+    return onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")

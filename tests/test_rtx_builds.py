@@ -12,7 +12,6 @@ import pytest
 
 from app.convert.build_tensorrt import build
 from app.convert.calibration import calibrate
-from app.convert.child import Channel
 from app.engines.header import read_header
 from app.engines.identity import Identity
 from app.engines.manifest import BuildRecord, WeightsFacts
@@ -21,6 +20,7 @@ from app.metadata import ModelMetadata
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from app.types import Precision
 from tests.command import SCENES
+from tests.doubles.reporters import ListChannel
 
 Exported = Callable[[str], Path]
 Ranges = Callable[[str], dict[str, float]]
@@ -30,23 +30,6 @@ MODELS = [
     "yolo26n_ball_nc1_416",
 ]
 PICTURES = sorted(SCENES.glob("*/scene-1.jpg"))[:4]  # few: here the steps need not be good
-
-
-class Heard(Channel):
-    def __init__(self) -> None:
-        self.fractions: list[float] = []
-
-    def progress(self, fraction: float) -> None:
-        self.fractions.append(fraction)
-
-    def note(self, message: str) -> None:
-        return None
-
-
-@pytest.fixture(scope="session")
-def rtx() -> ModuleType:
-    module: ModuleType = pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx to build for real")
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +46,7 @@ def ranges(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Rang
 def test_every_model_is_built_in_every_precision(
     name: str, precision: Precision, rtx: ModuleType, exported: Exported, ranges: Ranges, tmp_path: Path
 ) -> None:
-    channel, graph = Heard(), exported(name)
+    channel, graph = ListChannel(), exported(name)
     result = build(_job(graph, precision, ranges(name), tmp_path), channel)
     assert channel.fractions == sorted(set(channel.fractions))
     assert channel.fractions[-1] == 1.0

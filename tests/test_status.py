@@ -20,16 +20,9 @@ from app.errors import BuildFailed
 from app.progress import SilentReporter
 from app.status import State, Status, read_status, status_path
 from app.status_reporter import StatusReporter
+from tests.doubles.reporters import ListReporter
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-
-
-class Listener(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -145,7 +138,7 @@ def test_ready_replaces_an_older_failure(path: Path) -> None:
 
 def test_nothing_is_said_of_a_status_that_there_is_no_need_to_write(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("no folder")
-    listener = Listener()
+    listener = ListReporter()
     with StatusReporter(listener, status_path(tmp_path / "models", "a")) as reporter:
         reporter.ready("there already")
     assert listener.warnings == []
@@ -153,7 +146,7 @@ def test_nothing_is_said_of_a_status_that_there_is_no_need_to_write(tmp_path: Pa
 
 def test_where_it_cannot_be_written_the_work_goes_on_and_that_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("no folder")
-    listener = Listener()
+    listener = ListReporter()
     with StatusReporter(listener, status_path(tmp_path / "models", "a")) as reporter:
         for _ in range(3):
             with reporter.phase("build"):
@@ -168,7 +161,7 @@ def test_a_full_disk_does_not_end_the_work(path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.Pen, "write", full)
-    listener = Listener()
+    listener = ListReporter()
     with StatusReporter(listener, path) as reporter, reporter.phase("build"):
         pass
     assert "No space left on device" in listener.warnings[0]
@@ -197,7 +190,7 @@ def test_a_killed_process_leaves_running_and_an_old_heartbeat(path: Path) -> Non
         "with StatusReporter(SilentReporter(), Path(sys.argv[1])) as r, r.phase('build'):\n    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(path)])
-    _wait_until(path.exists)
+    _wait_until(lambda: path.exists() and _read(path).phase == "build")
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = _read(path)

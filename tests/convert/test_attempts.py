@@ -10,14 +10,7 @@ from app.convert.build import Built
 from app.errors import AccuracyLost, VerificationFailed
 from app.progress import SilentReporter
 from app.types import Precision
-
-
-class Warned(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
+from tests.doubles.reporters import ListReporter
 
 
 def _build(precision: Precision, folder: Path) -> Built:
@@ -37,13 +30,13 @@ def _verify(*bad: Precision) -> Any:
 
 
 def test_an_accurate_engine_needs_one_attempt(tmp_path: Path) -> None:
-    reporter = Warned()
+    reporter = ListReporter()
     built, figures = Attempts(Precision.INT8, True).run(_build, _verify(), tmp_path, reporter)
     assert (built.precision, figures, reporter.warnings) == (Precision.INT8, {"box_px_p95": 0.1}, [])
 
 
 def test_it_falls_back_step_by_step_and_says_so_loudly(tmp_path: Path) -> None:
-    reporter = Warned()
+    reporter = ListReporter()
     verify = _verify(Precision.INT8, Precision.FP16)
     built, figures = Attempts(Precision.INT8, True).run(_build, verify, tmp_path, reporter)
     assert built.precision is Precision.FP32

@@ -9,8 +9,8 @@ import pytest
 
 from app.convert.build import BuildOptions, build_engine
 from app.errors import BuildFailed, OutOfMemory
-from app.progress import SilentReporter
 from app.types import Backend, Precision
+from tests.doubles.reporters import ListReporter
 
 CHILD = """
 import json, os, signal, sys
@@ -43,21 +43,9 @@ child_main(work)
 OPTIONS = BuildOptions(Backend.TENSORRT, Precision.FP16, 2.0)
 
 
-class Listener(SilentReporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
-
-
 class Bench:
     def __init__(self, work: Path) -> None:
-        self.work, self.listener = work, Listener()
+        self.work, self.listener = work, ListReporter()
         (work / "dying_builder.py").write_text(CHILD)
         (work / "graph.onnx").write_bytes(b"x" * 1000)
         self.memory(available_kb=8 * 2**20)

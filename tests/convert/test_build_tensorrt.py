@@ -26,32 +26,10 @@ from app.progress import SilentReporter
 from app.runtime import tensorrt_compat as compat
 from app.types import Backend, Precision, Task
 from tests import onnx_graphs
+from tests.doubles.reporters import ListChannel
 from tests.doubles.tensorrt_double import ILogger
 
 GIB = 2**30
-
-
-class RecordingChannel(Channel):
-    def __init__(self) -> None:
-        self.fractions: list[float] = []
-        self.notes: list[str] = []
-
-    def progress(self, fraction: float) -> None:
-        self.fractions.append(fraction)
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
-@pytest.fixture
-def rtx() -> ModuleType:
-    module: ModuleType = pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx to build for real")
-    return module
-
-
-@pytest.fixture
-def detector(tmp_path: Path) -> Path:
-    return onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")
 
 
 def _job(onnx: Path, **changes: Any) -> dict[str, Any]:
@@ -70,7 +48,7 @@ def _job(onnx: Path, **changes: Any) -> dict[str, Any]:
 def test_a_real_build_writes_the_header_the_plan_and_its_progress(
     precision: Precision, detector: Path, rtx: ModuleType
 ) -> None:
-    channel = RecordingChannel()
+    channel = ListChannel()
     result = build(_job(detector, precision=precision.value, ranges={"body": 6.0, "mix": 9.0}), channel)
     engine = Path(result["engine"])
     header, offset = read_header(engine)
@@ -87,7 +65,7 @@ def test_a_real_build_writes_the_header_the_plan_and_its_progress(
 
 @pytest.mark.slow
 def test_ultralytics_own_reader_finds_the_header_and_the_plan(detector: Path, rtx: ModuleType, tmp_path: Path) -> None:
-    engine = build(_job(detector), RecordingChannel())["engine"]
+    engine = build(_job(detector), ListChannel())["engine"]
     read = "import sys; from ultralytics.nn.backends.base import BaseBackend as B; print(B.engine_header(sys.argv[1]))"
     answer = subprocess.run(
         [sys.executable, "-c", read, engine],
@@ -112,7 +90,7 @@ def test_fp16_halves_the_plan_for_it_stores_half_weights(detector: Path, rtx: Mo
     onnx_graphs.save(model, detector)
     sizes = []
     for precision in ("FP32", "FP16"):
-        result = build(_job(detector, precision=precision), RecordingChannel())
+        result = build(_job(detector, precision=precision), ListChannel())
         sizes.append(Path(result["engine"]).stat().st_size)
     assert sizes[1] < sizes[0] - 4096 * 64 * 1.5
 
@@ -128,7 +106,7 @@ def test_an_operator_that_tensorrt_lacks_is_named_with_its_node(tmp_path: Path, 
         [helper.make_node("Det", ["images"], ["output0"], "volume")], {}, outputs={"output0": [1, 3]}
     )
     with pytest.raises(BuildFailed, match=r"node 'volume' \(Det\): unsupported node") as caught:
-        build(_job(onnx_graphs.save(model, tmp_path / "det.onnx")), RecordingChannel())
+        build(_job(onnx_graphs.save(model, tmp_path / "det.onnx")), ListChannel())
     assert "det.onnx" in caught.value.message
     assert "--backend onnxruntime" in caught.value.hint
 
@@ -137,7 +115,7 @@ def test_a_malformed_graph_is_refused_before_tensorrt_sees_it(tmp_path: Path, rt
     path = tmp_path / "bad.onnx"
     path.write_bytes(onnx_graphs.detector().SerializeToString()[:2000])
     with pytest.raises(PrecisionFailed, match=r"bad\.onnx"):
-        build(_job(path), RecordingChannel())
+        build(_job(path), ListChannel())
 
 
 @pytest.mark.parametrize("precision", [precision.value for precision in Precision])
@@ -147,14 +125,14 @@ def test_a_node_that_is_malformed_is_named_with_its_operator(precision: str, det
     next(attribute for attribute in node.attribute if attribute.name == "strides").ints.append(2)
     job = _job(onnx_graphs.save(model, detector), precision=precision, ranges={"body": 6.0})
     with pytest.raises(PrecisionFailed, match=r"Conv.*body") as caught:
-        build(job, RecordingChannel())
+        build(job, ListChannel())
     assert "detector.onnx" in caught.value.message
     assert caught.value.hint
 
 
 def test_int8_without_calibration_is_refused_before_any_library_is_loaded(detector: Path) -> None:
     with pytest.raises(PrecisionFailed, match="calibration"):
-        build(_job(detector, precision="INT8", backend="tensorrt"), RecordingChannel())
+        build(_job(detector, precision="INT8", backend="tensorrt"), ListChannel())
 
 
 def test_all_that_the_builder_says_reaches_the_message(
@@ -170,14 +148,14 @@ def test_all_that_the_builder_says_reaches_the_message(
     # The check before the build refuses such a graph; here the builder's own refusal is wanted.
     monkeypatch.setattr(build_tensorrt, "typed_graph", lambda source, *_: source)
     with pytest.raises(BuildFailed, match="no optimization profile has been defined") as caught:
-        build(_job(path), RecordingChannel())
+        build(_job(path), ListChannel())
     assert "dynamic.onnx" in caught.value.message
     assert not (tmp_path / "engine.rtx").exists()
 
 
 def test_a_gpu_that_rtx_does_not_know_is_refused(detector: Path, rtx: ModuleType) -> None:
     with pytest.raises(BuildFailed, match="SM90") as caught:
-        build(_job(detector, capabilities=["SM90"]), RecordingChannel())
+        build(_job(detector, capabilities=["SM90"]), ListChannel())
     assert "SM86" in caught.value.hint
 
 
@@ -202,12 +180,12 @@ def test_rtx_builds_for_the_gpu_of_this_machine_or_says_that_it_cannot(
     monkeypatch.setattr(build_tensorrt, "serialize", spy)
     for gpu in (_gpu("12.0"), None):
         monkeypatch.setattr(build_tensorrt, "read_device", lambda gpu=gpu: _device(gpu))
-        build(_job(detector, capabilities=None), RecordingChannel())
+        build(_job(detector, capabilities=None), ListChannel())
     assert asked[0] == ("SM120",)
     assert {"SM75", "SM86", "SM120"} <= set(asked[1])
     monkeypatch.setattr(build_tensorrt, "read_device", lambda: _device(_gpu("9.0")))
     with pytest.raises(BuildFailed, match=r"does not serve a GPU \(SM 9\.0\)"):
-        build(_job(detector, capabilities=None), RecordingChannel())
+        build(_job(detector, capabilities=None), ListChannel())
 
 
 @pytest.mark.parametrize(
@@ -328,7 +306,7 @@ def test_tensorrt_8_gets_a_graph_of_fp32_and_flags(
     monkeypatch.setattr(compat, "load", lambda backend: asked.library())
     monkeypatch.setattr(compat, "_loggers", {})
     ranges = {"body": 6.0, "mix": 9.0}
-    result = build(_job(detector, backend="tensorrt", precision=precision, ranges=ranges), RecordingChannel())
+    result = build(_job(detector, backend="tensorrt", precision=precision, ranges=ranges), ListChannel())
     parsed = detector.with_name("engine.typed.onnx") if precision == "INT8" else detector
     assert (asked.creation, asked.parsed, asked.flags) == (1, parsed, flags)
     assert asked.limits == {"workspace": GIB // 4}
@@ -346,7 +324,7 @@ def test_a_full_disk_is_an_error_that_says_so(detector: Path, monkeypatch: pytes
     engine = detector.with_name("full.engine")
     engine.symlink_to("/dev/full")
     with pytest.raises(BuildFailed, match="No space left") as caught:
-        build(_job(detector, backend="tensorrt", engine=str(engine)), RecordingChannel())
+        build(_job(detector, backend="tensorrt", engine=str(engine)), ListChannel())
     assert "Make room" in caught.value.hint
 
 

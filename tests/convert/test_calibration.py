@@ -14,12 +14,6 @@ from app.convert.calibration import Histogram, calibrate
 from app.errors import PrecisionFailed
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from app.vision.preprocess import letterbox_into
-from tests import onnx_graphs
-
-
-@pytest.fixture
-def detector(tmp_path: Path) -> Path:
-    return onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from app.convert.child import run_child
 from app.convert.pulse import Pulse, Quiet, Sign
 from app.errors import BuildFailed, ConvertError, DigestMismatch, ExportFailed
 from app.progress import Phase, SilentReporter
+from tests.doubles.reporters import ListReporter
 
 CHILD = """
 import os, signal, sys, time
@@ -67,14 +68,6 @@ class Recorder(SilentReporter):
                 recorder.seen.append((completed, total))
 
         yield Step()
-
-
-class Warnings(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -186,7 +179,7 @@ def quick_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_child_that_hangs_is_told_of_and_ended(work: Path, quick_pulse: None) -> None:
-    reporter = Warnings()
+    reporter = ListReporter()
     with pytest.raises(BuildFailed, match=r"no sign of life for .* neither progress nor processor time") as caught:
         run_child(
             "a_child",
@@ -206,7 +199,7 @@ def test_a_child_that_hangs_is_told_of_and_ended(work: Path, quick_pulse: None) 
 
 @pytest.mark.parametrize("what", ["work silently", "speak now and then"])
 def test_one_that_works_or_speaks_is_let_be(work: Path, what: str, quick_pulse: None) -> None:
-    reporter = Warnings()
+    reporter = ListReporter()
     quiet = Quiet(warn_s=1.5, end_s=2.0)
     run_child("a_child", {"do": what}, work=work, reporter=reporter, phase="step", quiet=quiet)
     assert reporter.warnings == []

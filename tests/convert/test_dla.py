@@ -17,7 +17,6 @@ from app.convert import export as export_module
 from app.convert import layers, library_child, pipeline
 from app.convert.build import BuildOptions, Built
 from app.convert.build_tensorrt import build
-from app.convert.child import Channel
 from app.convert.dla import require_cores, require_dla
 from app.convert.effort import Effort
 from app.convert.layers_child import _inspect
@@ -26,7 +25,6 @@ from app.convert.weights import WeightsRequest
 from app.device import Device, Gpu, read_device
 from app.engines.header import read_header
 from app.errors import BuildFailed, OutOfMemory, PrecisionFailed
-from app.progress import SilentReporter
 from app.runtime import tensorrt_compat as compat
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from app.runtime.tensorrt import TensorRTRunner
@@ -35,26 +33,13 @@ from config.settings import load_settings
 from tests import onnx_graphs
 from tests.conftest import PROJECT_ROOT
 from tests.doubles.pycuda_double import CudaDouble
+from tests.doubles.reporters import ListChannel
 from tests.doubles.tensorrt_dla_double import Asked, DeviceType, tensorrt_with_builder
 
 BOARDS = PROJECT_ROOT / "tests" / "data" / "boards"
 ORIN = Gpu("Orin", "8.7", 16, True, "12.6", 16 * 2**30)
 RANGES = {"body": 6.0, "mix": 9.0}
 Install = Callable[..., Asked]
-
-
-class Listener(Channel, SilentReporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def progress(self, fraction: float) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-    def warn(self, message: str) -> None:
-        self.notes.append(f"warning: {message}")
 
 
 @pytest.fixture
@@ -71,11 +56,6 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
         return asked
 
     return add
-
-
-@pytest.fixture
-def detector(tmp_path: Path) -> Path:
-    return onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")
 
 
 def _job(onnx: Path, **changes: Any) -> dict[str, Any]:
@@ -119,7 +99,7 @@ def test_the_double_shows_only_names_of_its_release(
 
 
 def test_the_builder_prefers_the_core_and_the_gpu_runs_the_rest(detector: Path, install: Install) -> None:
-    asked, listener = install(dla_cores=2), Listener()
+    asked, listener = install(dla_cores=2), ListChannel()
     result = build(_job(detector), listener)
     config = asked.configs[-1]
     assert (config.default_device_type, config.DLA_core) == (DeviceType.DLA, 1)
@@ -133,7 +113,7 @@ def test_the_builder_prefers_the_core_and_the_gpu_runs_the_rest(detector: Path, 
 
 def test_an_engine_for_the_gpu_asks_for_no_core(detector: Path, install: Install) -> None:
     asked = install(dla_cores=2)
-    result = build(_job(detector, dla_core=None), Listener())
+    result = build(_job(detector, dla_core=None), ListChannel())
     assert (asked.configs[-1].default_device_type, asked.configs[-1].DLA_core) == (DeviceType.GPU, -1)
     assert "GPU_FALLBACK" not in asked.configs[-1]._flags
     assert "dla" not in read_header(Path(result["engine"]))[0]
@@ -145,7 +125,7 @@ def test_the_header_names_the_core_as_ultralytics_does_and_the_runner_chooses_it
     core: int, detector: Path, install: Install
 ) -> None:
     install(dla_cores=2)
-    result = build(_job(detector, dla_core=core), Listener())
+    result = build(_job(detector, dla_core=core), ListChannel())
     engine = Path(result["engine"])
     header, offset = read_header(engine)
     assert header["dla"] == str(core)  # text, as Ultralytics writes it
@@ -168,7 +148,7 @@ def test_each_release_is_told_the_precision_in_its_own_way(
     release: dict[str, Any], creation: int, flags: bool, detector: Path, install: Install
 ) -> None:
     asked = install(dla_cores=2, **release)
-    build(_job(detector), Listener())
+    build(_job(detector), ListChannel())
     assert asked.networks[-1]._flags == creation  # EXPLICIT_BATCH up to 10, STRONGLY_TYPED from 11 on: both bit 0
     assert ("FP16" in asked.configs[-1]._flags) is flags
     assert asked.networks[-1]._graph.name == ("detector.onnx" if flags else "detector.typed.onnx")
@@ -176,7 +156,7 @@ def test_each_release_is_told_the_precision_in_its_own_way(
 
 def test_for_the_gpu_ten_stays_strongly_typed(detector: Path, install: Install) -> None:
     asked = install(dla_cores=2)
-    build(_job(detector, dla_core=None), Listener())
+    build(_job(detector, dla_core=None), ListChannel())
     assert asked.networks[-1]._flags == 2
     assert "FP16" not in asked.configs[-1]._flags
     assert asked.networks[-1]._graph.name == "detector.typed.onnx"
@@ -184,7 +164,7 @@ def test_for_the_gpu_ten_stays_strongly_typed(detector: Path, install: Install) 
 
 def test_int8_for_the_dla_where_networks_are_strongly_typed(detector: Path, install: Install) -> None:
     asked = install(dla_cores=2, version="11.4.1", by_flags=False)
-    build(_job(detector, precision="INT8", ranges=RANGES), Listener())
+    build(_job(detector, precision="INT8", ranges=RANGES), ListChannel())
     assert asked.networks[-1]._graph.name == "detector.typed.onnx"
     assert asked.configs[-1].DLA_core == 1
 
@@ -198,7 +178,7 @@ def test_int8_for_the_dla_is_refused_where_precision_is_told_by_flags(
     next(entry for entry in model.metadata_props if entry.key == "end2end").value = end2end
     graph = onnx_graphs.save(model, tmp_path / "detector.onnx")
     with pytest.raises(BuildFailed, match=r"TensorRT 10\.3\.0 cannot build INT8 for the DLA") as caught:
-        build(_job(graph, precision="INT8", ranges=RANGES), Listener())
+        build(_job(graph, precision="INT8", ranges=RANGES), ListChannel())
     assert "--precision FP16" in caught.value.hint
 
 
@@ -209,7 +189,7 @@ def test_a_dynamic_graph_is_refused(tmp_path: Path, install: Install) -> None:
     model = onnx_graphs.model_of([node], {}, shape=("n", 3, 8, 8), outputs={"output0": [1, 3, 8, 8]})
     install(dla_cores=2)
     with pytest.raises(PrecisionFailed, match="static"):
-        build(_job(onnx_graphs.save(model, tmp_path / "dynamic.onnx")), Listener())
+        build(_job(onnx_graphs.save(model, tmp_path / "dynamic.onnx")), ListChannel())
 
 
 def test_a_network_of_which_the_core_can_run_nothing_is_refused(tmp_path: Path, install: Install) -> None:
@@ -219,14 +199,14 @@ def test_a_network_of_which_the_core_can_run_nothing_is_refused(tmp_path: Path, 
     model = onnx_graphs.model_of([node], {}, outputs={"output0": [1, 3, 64, 64]})
     install(dla_cores=2)
     with pytest.raises(BuildFailed, match="none of the 1 layers") as caught:
-        build(_job(onnx_graphs.save(model, tmp_path / "gate.onnx")), Listener())
+        build(_job(onnx_graphs.save(model, tmp_path / "gate.onnx")), ListChannel())
     assert "dla_core to null" in caught.value.hint
 
 
 def test_out_of_memory_is_told_as_such(detector: Path, install: Install) -> None:
     install(dla_cores=2).failure = "Error Code 2: OutOfMemory (Requested size was 9 bytes.)"
     with pytest.raises(OutOfMemory, match="OutOfMemory"):
-        build(_job(detector), Listener())
+        build(_job(detector), ListChannel())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +217,7 @@ def test_what_the_builder_cannot_do_comes_with_what_to_try(
 ) -> None:
     install().failure = "Error Code 2: Internal Error (Assertion item.second != nullptr failed.)"
     with pytest.raises(BuildFailed, match=r"item\.second") as caught:
-        build(_job(detector, dla_core=None, precision=precision, ranges=RANGES), Listener())
+        build(_job(detector, dla_core=None, precision=precision, ranges=RANGES), ListChannel())
     assert caught.value.hint.startswith((says, "Run it again with"))
     assert ("head: raw" in caught.value.hint) is (precision == "INT8")
 
@@ -296,7 +276,7 @@ class Bench:
     """An AGX Orin or another board; steps that need PyTorch or a process of their own are done here and now."""
 
     def __init__(self, board: str, models: Path, detector: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.models, self.exports, self.listener = models, 0, Listener()
+        self.models, self.exports, self.listener = models, 0, ListChannel()
 
         def export(module: str, job: object, *, work: Path, **_: object) -> dict[str, Any]:
             self.exports += 1
@@ -313,7 +293,7 @@ class Bench:
         monkeypatch.setattr(pipeline, "try_library", _try_library_here)
         monkeypatch.setattr(pipeline, "build_engine", _build_here)
         monkeypatch.setattr(pipeline, "choose_backend", lambda wanted, **_: (wanted, "backend: as asked"))
-        monkeypatch.setattr(layers, "run_child", lambda module, job, **_: _inspect(job, Listener()))
+        monkeypatch.setattr(layers, "run_child", lambda module, job, **_: _inspect(job, ListChannel()))
 
     def convert(self, **changes: Any) -> pipeline.Conversion:
         weights = PROJECT_ROOT / "models" / "demo" / "demo-detect.pt"
@@ -332,7 +312,7 @@ def _cores(device: Device, root: Path) -> int | None:
 
 def _try_library_here(backend: Backend, version: str, reporter: object, **wanted: Any) -> None:
     if backend is not Backend.ONNXRUNTIME:
-        library_child.try_to_load(_library_job(backend, version, **wanted), Listener())
+        library_child.try_to_load(_library_job(backend, version, **wanted), ListChannel())
 
 
 def _library_job(backend: Backend, version: str, **wanted: Any) -> dict[str, Any]:
@@ -342,7 +322,7 @@ def _library_job(backend: Backend, version: str, **wanted: Any) -> dict[str, Any
 
 def _build_here(onnx: Path, options: BuildOptions, work: Path, reporter: object) -> Built:
     effort = Effort(2**30)
-    return build_module._built(build(build_module._job(onnx, options, effort, work), Listener()), effort, [])
+    return build_module._built(build(build_module._job(onnx, options, effort, work), ListChannel()), effort, [])
 
 
 @pytest.fixture

@@ -36,19 +36,12 @@ from app.errors import DigestMismatch, DownloadFailed, UnknownModel, WeightsErro
 from app.progress import SilentReporter
 from tests.conftest import PROJECT_ROOT
 from tests.convert.file_server import Answer, FileServer, serving
+from tests.doubles.reporters import ListReporter
 
 QUICK = Patience(attempts=3, first_wait_s=0.01, longest_wait_s=0.05, connect_timeout_s=2, stall_timeout_s=0.3)
 NAME = "yolo11m"  # official, but its digest is not pinned
 PINNED_NAME = "yolo11n"
 HTML = b"<!doctype html><title>Log in to the network</title>" * 4000
-
-
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def archive(seed: int, size: int = 300_000) -> bytes:
@@ -193,7 +186,7 @@ def test_an_address_that_is_none_is_refused(ask: Ask, url: str) -> None:
 )
 def test_a_broken_download_goes_on_where_it_stopped(ask: Ask, server: FileServer, bad: list[Answer]) -> None:
     server.plan = list(bad)
-    reporter = Notes()
+    reporter = ListReporter()
     assert fetch(ask(), reporter).sha256 == sha256(CONTENT)
     starts = [int(r["Range"].removeprefix("bytes=").removesuffix("-")) for r in server.requests[1:]]
     assert starts
@@ -443,7 +436,7 @@ def test_a_password_is_sent_but_never_shown(ask: Ask, server: FileServer, caplog
     caplog.set_level("DEBUG", logger="httpx")
     url = server.url.replace("http://", "http://me:pa%40ss@") + "?token=abc123"
     server.plan = [Answer(status=500)]
-    reporter = Notes()
+    reporter = ListReporter()
     fetch(ask(url=url), reporter)
     assert server.requests[0]["Authorization"] == "Basic bWU6cGFAc3M="
     assert server.paths[0] == "/release/yolo11m.pt?token=abc123"
@@ -506,7 +499,7 @@ def test_a_later_download_that_differs_is_refused_until_the_entry_is_deleted(ask
 def test_pieces_that_do_not_fit_together_are_downloaded_in_one(ask: Ask, server: FileServer) -> None:
     """The server's file changed between two connections, and nothing it said showed it."""
     server.plan = [Answer(cut_at=120_000), Answer(body=CONTENT[:150_000] + bytes(len(CONTENT) - 150_000))]
-    reporter = Notes()
+    reporter = ListReporter()
     assert fetch(ask(), reporter).sha256 == sha256(CONTENT)
     assert any("in one piece" in note for note in reporter.notes)
 

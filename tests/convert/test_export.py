@@ -26,18 +26,11 @@ from app.metadata import ModelMetadata
 from app.progress import SilentReporter
 from app.types import Head, Task
 from tests.conftest import PROJECT_ROOT
+from tests.doubles.reporters import ListReporter
 
 pytest.importorskip("ultralytics", reason="exporting needs jetsmith[convert]")
 
 SharedData = Callable[[str], Path]
-
-
-class Said(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ def shape(value: onnx.ValueInfoProto) -> list[int]:
 
 
 def run_export(weights: Path, work: Path, **options: Any) -> Exported:
-    said = Said()
+    said = ListReporter()
     imgsz = options.pop("imgsz", (160, 160))
     path = export_onnx(weights, ExportOptions(imgsz=imgsz, **options), work, said)
     return Exported(path, onnx.load(path), said.warnings)

@@ -18,18 +18,7 @@ from app.types import Backend, Precision, Task
 from scripts.accuracy_table import CALIBRATION_SEED, DEMO, OFFICIAL, rows_of
 from scripts.demo_scenes import TEST_SEED, draw_scene, label_lines
 from tests.conftest import PROJECT_ROOT
-
-
-class Heard(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.notes: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
+from tests.doubles.reporters import ListReporter
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +40,7 @@ def _dataset(root: Path, seed: int, count: int) -> Path:
 @pytest.fixture(scope="module")
 def ranges(graph: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     work = tmp_path_factory.mktemp("calibrate")
-    reporter = Heard()
+    reporter = ListReporter()
     found = calibrate_on(graph, str(_dataset(work / "set", CALIBRATION_SEED, 24)), work, reporter)
     assert "only 24 calibration pictures" in reporter.warnings[0]
     assert f"INT8: {len(found)} of 62 layers" in reporter.notes[0]
@@ -110,7 +99,7 @@ def test_a_large_set_is_thinned_evenly(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(calibrate, "run_child", run_child)
     for index in range(600):
         (tmp_path / f"{index:03}.jpg").touch()
-    reporter = Heard()
+    reporter = ListReporter()
     assert calibrate_on(tmp_path / "a.onnx", str(tmp_path), tmp_path, reporter) == {"a": 1.0}
     assert len(jobs[0]) == calibrate.MOST_PICTURES
     assert reporter.warnings == []

@@ -19,6 +19,7 @@ from app.runtime import tensorrt_compat as compat
 from app.types import Backend, Head, Precision
 from tests.conftest import PROJECT_ROOT
 from tests.doubles.pycuda_double import CudaDouble
+from tests.doubles.reporters import ListReporter
 from tests.doubles.tensorrt_dla_double import tensorrt_with_builder
 
 ORIN = Gpu("Orin", "8.7", 8, True, "12.6", 8 * 2**30)
@@ -71,14 +72,6 @@ def test_a_library_that_is_not_there_is_told_from_the_child() -> None:
     assert "python3-libnvinfer" in caught.value.hint
 
 
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.told.append(message)
-
-
 class Broken:
     """A TensorRT 10.3.0 whose libraries are missing, on an Orin with pycuda."""
 
@@ -97,7 +90,7 @@ class Broken:
         monkeypatch.setattr(compat, "_is_installed", lambda package: package in ("tensorrt", "pycuda"))
         self.models = folder.parent / "models"
 
-    def prepare(self, backend: Backend | None, reporter: Notes) -> Any:
+    def prepare(self, backend: Backend | None, reporter: SilentReporter) -> Any:
         weights = PROJECT_ROOT / "models" / "demo" / "demo-detect.pt"
         request = WeightsRequest(weights, None, "https://example.invalid", self.models / "weights.json")
         alias = self.models / "demo.engine"
@@ -113,22 +106,22 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Broken:
 def test_a_start_with_nothing_to_build_does_not_load_it(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Any = object()
     monkeypatch.setattr(pipeline, "_look", lambda *_: found)
-    notes = Notes()
+    notes = ListReporter()
     job, engine = broken.prepare(None, notes)
     assert (job.identity.platform["tensorrt"], engine) == ("10.3.0", found)
-    assert notes.told == ["backend: tensorrt (the best there is)"]
+    assert notes.notes == ["backend: tensorrt (the best there is)"]
     assert "tensorrt_bindings" not in sys.modules
 
 
 def test_where_something_must_be_built_auto_goes_on_to_what_works(broken: Broken) -> None:
-    notes = Notes()
+    notes = ListReporter()
     job, engine = broken.prepare(None, notes)
     assert (job.identity.backend, engine) == (Backend.ONNXRUNTIME, None)
-    assert "libnvdla_compiler.so" in next(note for note in notes.told if note.startswith("backend: onnxruntime"))
+    assert "libnvdla_compiler.so" in next(note for note in notes.notes if note.startswith("backend: onnxruntime"))
 
 
 def test_what_was_asked_for_is_refused_with_the_reason(broken: Broken) -> None:
     with pytest.raises(BackendUnavailable, match=r"libnvdla_compiler\.so") as caught:
-        broken.prepare(Backend.TENSORRT, Notes())
+        broken.prepare(Backend.TENSORRT, ListReporter())
     assert "nvidia-l4t-dla-compiler" in caught.value.hint
     assert not list(broken.models.rglob("*.engine"))

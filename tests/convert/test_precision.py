@@ -17,11 +17,6 @@ from app.types import Precision
 from tests import onnx_graphs
 
 
-@pytest.fixture
-def detector(tmp_path: Path) -> Path:
-    return onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")
-
-
 def _run(path: Path, images: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
     with OnnxRuntimeRunner(path, threads=1) as runner:
         return {name: values.copy() for name, values in runner.infer({"images": images}).items()}

@@ -8,18 +8,11 @@ import pytest
 from app.convert.room import room_watched
 from app.errors import ExportFailed
 from app.progress import SilentReporter
+from tests.doubles.reporters import ListReporter
 
 
 class Usage(NamedTuple):
     free: int
-
-
-class Listener(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -34,7 +27,7 @@ def test_what_is_free_and_what_is_needed_is_told_where_it_matters(
     free: int, said: bool, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(free))
-    listener = Listener()
+    listener = ListReporter()
     with pytest.raises(ExportFailed) as caught, room_watched(weights.parent, weights, listener):
         raise ExportFailed("could not be written", hint="make room")
     expected = f"6.0 MB are free on the disk of {weights.parent}, and this conversion takes about 6.0 MB"

@@ -10,26 +10,15 @@ from typing import Any
 import pytest
 
 from app.convert.build_tensorrt import build
-from app.convert.child import Channel
 from app.convert.timing_cache import COLD, DROPPED, WARM, attach, cached_timings, keep
 from app.engines.cache import Cached
 from app.engines.store import EngineStore
 from app.runtime import tensorrt_compat as compat
 from tests import onnx_graphs
 from tests.convert.test_build_tensorrt import _Builder8
+from tests.doubles.reporters import ListChannel
 
 SLUG = "orin-nano-8gb-sm87"
-
-
-class Listener(Channel):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def progress(self, fraction: float) -> None:
-        return None
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 class TimingCache:
@@ -84,7 +73,7 @@ def cached(tmp_path: Path) -> Cached:
 def _build(cached: Cached, *timings: str, device: str = "sm87") -> tuple[str, set[str], list[str]]:
     """The state, what was known before, and the warnings."""
     config: Any = Config(device)
-    listener = Listener()
+    listener = ListChannel()
     state = attach(config, cached, listener)
     assert config.cache is not None
     known = set(config.cache.timings)
@@ -104,11 +93,11 @@ def test_two_builds_at_once_both_keep_what_they_measured(cached: Cached) -> None
     other: Any
     one, other = Config(), Config()
     for config in (one, other):
-        attach(config, cached, Listener())
+        attach(config, cached, ListChannel())
     one.build("a")
     other.build("b")
     for config in (one, other):
-        keep(config, cached, False, Listener())
+        keep(config, cached, False, ListChannel())
     assert _build(cached)[1] == {"a", "b"}
 
 
@@ -197,5 +186,5 @@ def test_a_build_says_whether_it_was_warm(tmp_path: Path, monkeypatch: pytest.Mo
             "store": str(tmp_path / "engines"),
             "device_slug": SLUG,
         }
-        states.append(build(job, Listener())["facts"]["timing_cache"])
+        states.append(build(job, ListChannel())["facts"]["timing_cache"])
     assert states == [COLD, WARM]

@@ -12,19 +12,11 @@ from app.convert.options import ConvertOptions
 from app.convert.pipeline import Conversion
 from app.convert.weights import WeightsRequest
 from app.device import Gpu, read_device
-from app.progress import SilentReporter
 from app.types import Backend, Precision
 from tests.command import PROJECT_ROOT
+from tests.doubles.reporters import ListReporter
 
 BOARDS = Path(__file__).parents[1] / "data" / "boards"
-
-
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.told.append(message)
 
 
 class Board:
@@ -57,12 +49,12 @@ class Board:
         return Built(engine, Precision.FP16, header)
 
     def convert(self) -> tuple[Conversion, list[str]]:
-        notes = Notes()
+        notes = ListReporter()
         weights = PROJECT_ROOT / "models" / "demo" / "demo-detect.pt"
         request = WeightsRequest(weights, None, "https://example.invalid", self.models / "weights.json")
         alias = self.models / "demo-detect.engine"
         options = ConvertOptions(request, None, alias, self.models / "engines", (64, 64), skip_verify=True)
-        return pipeline.convert(options, notes), notes.told
+        return pipeline.convert(options, notes), notes.notes
 
 
 @pytest.fixture

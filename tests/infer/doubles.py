@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 from app.errors import SourceError
 from app.infer.frame import Failure, Frame, Kind
 from app.metadata import ModelMetadata
-from app.progress import SilentReporter
 from app.types import Detections, Image, Mask, Result, Speed, Task
 
 NAMES = {0: "person", 1: "bicycle", 2: "Größe"}
@@ -30,16 +29,6 @@ class FakeModel:
     def predict_batch(self, images: Sequence[Image]) -> list[Result]:
         self.batches.append(len(images))
         return [self._answer(image) for image in images]
-
-
-class ListReporter(SilentReporter):
-    """Keeps what it is warned of."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def detections(**parts: Any) -> Detections:

@@ -20,7 +20,8 @@ from app.infer.sinks.open import OutputFormat, SinkOptions
 from app.infer.sources.base import Source
 from app.progress import Reporter
 from app.types import Image, Result, Speed, Task
-from tests.infer.doubles import FakeModel, ListReporter, encoded, failure, frame, photo, result_of
+from tests.doubles.reporters import ListReporter
+from tests.infer.doubles import FakeModel, encoded, failure, frame, photo, result_of
 from tests.infer.given import Endless, Given, live_frame, threads_of_sources, video_frame
 
 

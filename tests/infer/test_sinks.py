@@ -103,7 +103,8 @@ from app.infer.pipeline import End, run
 from app.infer.sinks.json_lines import JsonLines
 from app.infer.sinks.table import Table
 from app.types import Task
-from tests.infer.doubles import NAMES, FakeModel, ListReporter, frame, result_of
+from tests.doubles.reporters import ListReporter
+from tests.infer.doubles import NAMES, FakeModel, frame, result_of
 from tests.infer.given import Given
 
 def frames():

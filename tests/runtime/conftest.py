@@ -1,10 +1,8 @@
 import sys
-from pathlib import Path
 
 import pytest
 
 from app.runtime import tensorrt_compat as compat
-from tests import onnx_graphs
 from tests.doubles.pycuda_double import CudaDouble
 from tests.doubles.tensorrt_double import tensorrt_double
 
@@ -28,8 +26,3 @@ def tensorrt(cuda: CudaDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat, "_loggers", {})
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, tensorrt_double(cuda, name=name))
-
-
-@pytest.fixture
-def detector(tmp_path: Path) -> Path:
-    return onnx_graphs.save(onnx_graphs.detector(), tmp_path / "detector.onnx")

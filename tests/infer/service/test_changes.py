@@ -24,7 +24,8 @@ from app.infer.service.switch import Loaded, Switch
 from app.infer.sinks.limits import Limits
 from app.infer.sources.base import Selection
 from app.types import Task
-from tests.infer.doubles import FakeModel, ListReporter, encoded, photo, result_of
+from tests.doubles.reporters import ListReporter
+from tests.infer.doubles import FakeModel, encoded, photo, result_of
 
 NO_SINKS = SinkPlan(jsonl=None, save=None, crops=None, track=False, limits=Limits(1_000, 10_000))
 PICTURE = np.zeros((4, 4, 3), np.uint8)

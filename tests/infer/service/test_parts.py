@@ -26,7 +26,8 @@ from app.infer.service.switch import Loaded, Switch
 from app.infer.sinks.base import Sink
 from app.metadata import ModelMetadata
 from app.types import Image, Result, Task
-from tests.infer.doubles import NAMES, ListReporter, failure, film, result_of
+from tests.doubles.reporters import ListReporter
+from tests.infer.doubles import NAMES, failure, film, result_of
 
 ANSWER = result_of(Task.DETECT)
 PICTURE = np.zeros((4, 4, 3), np.uint8)

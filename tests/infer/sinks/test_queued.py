@@ -9,7 +9,8 @@ from app.errors import OutputError
 from app.infer.frame import Failure, Frame
 from app.infer.sinks.queued import Queued
 from app.types import Result, Task
-from tests.infer.doubles import ListReporter, failure, film, result_of
+from tests.doubles.reporters import ListReporter
+from tests.infer.doubles import failure, film, result_of
 
 ANSWER = result_of(Task.DETECT)
 
