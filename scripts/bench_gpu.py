@@ -31,6 +31,7 @@ from app.infer.gpu.frames import Nv12
 from app.infer.gpu.geometry import frame_record
 from app.infer.gpu.kernels import load_kernels
 from app.infer.gpu.model import GpuModel
+from app.infer.summary import percentile
 from app.progress import SilentReporter
 from app.runtime.cuda import CudaSession
 from app.runtime.graph import capture
@@ -282,7 +283,7 @@ def interleaved(steps: Mapping[str, Callable[[], object]]) -> Figures:
 
 
 def percentiles(values: Sequence[float]) -> Figures:
-    return {f"p{percent}": float(np.percentile(values, percent)) for percent in (50, 90, 99)}
+    return {f"p{percent}": percentile(values, percent) for percent in (50, 90, 99)}
 
 
 def ultralytics_figures(weights: Path, picture: Image) -> Figures:

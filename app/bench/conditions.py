@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.bench.figures import percentile
 from app.bench.load import Load
 from app.bench.sensors import Sample
 from app.bench.watch import between
+from app.infer.summary import percentile
 from app.power import Clocks, Power
 
 Interval = tuple[float, float]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from app.infer.summary import percentile
+
 STAGES = ("preprocess", "inference", "postprocess", "end_to_end")
 OURS = "jetsmith"
 
@@ -72,15 +74,6 @@ class Figures:
     @property
     def frames_a_joule(self) -> float | None:
         return None if not self.watts else self.per_second / self.watts
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Between neighbours in proportion, as np.percentile does."""
-    ordered = sorted(values)
-    at = (len(ordered) - 1) * percent / 100
-    low, share = int(at), at % 1
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + share * (ordered[high] - ordered[low])
 
 
 def percentiles(values: Sequence[float]) -> Percentiles:

@@ -1,18 +1,10 @@
 """Percentiles, rates and what one thing is against another."""
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.bench.comparison import Compared, compare
-from app.bench.figures import Row, Started, figures_of, percentile, percentiles, thinned
+from app.bench.figures import Row, Started, figures_of, percentiles, thinned
 from tests.bench.made import a_round, figures
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0, 100))
-def test_percentiles_are_numpys(values: list[float], percent: float) -> None:
-    assert percentile(values, percent) == pytest.approx(float(np.percentile(values, percent)), rel=1e-9, abs=1e-9)
 
 
 def test_three_percentiles() -> None:

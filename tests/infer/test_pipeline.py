@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import EngineError, OutputError
 from app.infer.ahead import READ_AT_ONCE, Reading
@@ -18,6 +20,7 @@ from app.infer.pipeline import End, InferOptions, Summary, infer, run
 from app.infer.sinks.base import Sink
 from app.infer.sinks.open import OutputFormat, SinkOptions
 from app.infer.sources.base import Source
+from app.infer.summary import percentile
 from app.progress import Reporter
 from app.types import Image, Result, Speed, Task
 from tests.doubles.reporters import ListReporter
@@ -166,7 +169,12 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_the_first_picture(tmp_p
     assert model.batches == []
 
 
-def test_percentiles_are_those_of_numpy() -> None:
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0, 100))
+def test_percentiles_are_those_of_numpy(values: list[float], percent: float) -> None:
+    assert percentile(values, percent) == pytest.approx(float(np.percentile(values, percent)), rel=1e-9, abs=1e-9)
+
+
+def test_speeds_are_told_stage_by_stage() -> None:
     times = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
     speeds = iter(Speed(time, 2 * time, 0.0) for time in times)
     model = FakeModel(lambda image: replace(result_of(Task.DETECT), speed_ms=next(speeds)))
