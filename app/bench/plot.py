@@ -1,12 +1,13 @@
 """A picture of the latencies. matplotlib is loaded here alone, and draws without a screen."""
 
-import os
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from app.bench.figures import STAGES, Figures, thinned
-from app.errors import BackendUnavailable, OutputError
+from app.errors import BackendUnavailable
+from app.infer.sinks.files import write_atomically
 
 _COLOURS = {"jetsmith": "#1b7837", "pytorch": "#b2182b", "onnxruntime": "#7f7f7f", "ultralytics": "#2166ac"}
 _STAGE_COLOURS = ("#92c5de", "#4d4d4d", "#f4a582")
@@ -46,16 +47,9 @@ def draw(figures: Sequence[Figures], title: str, path: Path) -> None:
     _time(panels["time"], figures)
     handles, labels = panels["share"].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(figures))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(partial, format="png")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", hint="Name another file for --plot."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    picture = BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(path, picture.getvalue())
 
 
 def _stages(axes: Any, figures: Sequence[Figures]) -> None:

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.cli.infer import find_engine, inference_settings
 from app.cli.own_stderr import own_stderr
@@ -83,27 +83,17 @@ def _options(args: argparse.Namespace, settings: Settings, engine: "Engine") -> 
 
 
 def _write(args: argparse.Namespace, bench: "Benchmark") -> None:
+    """Whole or not at all: somebody may be reading the last ones."""
+    from app.infer.sinks.files import write_atomically
+
     if args.json is not None:
         from app.bench.report import as_json
 
-        _write_json(Path(own_file(str(args.json))), as_json(bench))
+        data = json.dumps(as_json(bench), indent=1, allow_nan=False) + "\n"
+        write_atomically(Path(own_file(str(args.json))), data.encode())
     if args.plot is not None:
         from app.bench.plot import draw
 
         path = Path(own_file(str(args.plot)))
         draw(bench.figures, f"{bench.options.engine.manifest.weights.name}, {bench.frames.source}", path)
         print(f"\npicture: {shown(path)}")
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    """Whole or not at all: somebody may be reading the last one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", hint="Name another file for --json."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
