@@ -17,7 +17,8 @@ import pytest
 from app.engines.files import sha256_of
 from tests.command import PROJECT_ROOT
 from tests.docker.daemon import Compose, docker, has_image
-from tests.docker.wheels import PYTORCH_INDEX, answers, gather, local_torch, pip_settings, served
+from tests.docker.web import served
+from tests.docker.wheels import PYTORCH_INDEX, Index, answers, gather, local_torch, pip_settings
 
 BASE = "jetsmith-test/base:bookworm"  # what is made here where no base is given and no registry answers
 PACKAGES = "python3,python3-venv,ca-certificates"
@@ -197,4 +198,4 @@ def _torch_index(base: str, stack: ExitStack) -> str:
     if wheel is None:
         lack("no CPU build of PyTorch can be had: set JETSMITH_TORCH_INDEX_URL, or pip's find-links to a folder of it")
         raise AssertionError
-    return stack.enter_context(served(gather(wheel, PROJECT_ROOT / ".cache" / wheel.stem)))
+    return stack.enter_context(served(gather(wheel, PROJECT_ROOT / ".cache" / wheel.stem), Index))

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.command import PROJECT_ROOT
-from tests.docker.apt_repository import make_repository, served
+from tests.docker.apt_repository import make_repository
 from tests.docker.daemon import Done, docker
 from tests.docker.test_agreement import DOCKERFILE
+from tests.docker.web import served
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 

@@ -9,16 +9,13 @@ import ast
 import re
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
+
+from tests.docker.web import Files
 
 PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
@@ -59,7 +56,7 @@ def gather(wheel: Path, folder: Path) -> Path:
     return folder
 
 
-class _Index(SimpleHTTPRequestHandler):
+class Index(Files):
     """`/<project>/` lists the project's wheels; `/files/<wheel>` is one of them."""
 
     def do_GET(self) -> None:
@@ -78,22 +75,6 @@ class _Index(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(page)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of the folder's wheels as a package index, for builds on this machine's own network."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Index, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
