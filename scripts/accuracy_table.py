@@ -105,10 +105,15 @@ def _scenes(task: Task, count: int, work: Path) -> Sample:
                 for text, scene in zip(texts, scenes, strict=True)
             ),
         )
+    words = f"{count} held-back scenes"
+    return Sample([scene.image for scene in scenes], truth, calibration_scenes(task, work), words)
+
+
+def calibration_scenes(task: Task, work: Path) -> list[Path]:
     paths = [work / f"scene-{index}.png" for index in range(CALIBRATION_SCENES)]
     for index, path in enumerate(paths):
         cv2.imwrite(str(path), draw_scene(task, CALIBRATION_SEED + index).image)
-    return Sample([scene.image for scene in scenes], truth, paths, f"{count} held-back scenes")
+    return paths
 
 
 def _coco(graph: Path, count: int, data: Path) -> Sample:
@@ -144,22 +149,23 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Prints what FP16 and INT8 cost in accuracy.")
-    names = [*DEMO, *OFFICIAL]
+def parser_of(description: str, names: Sequence[str]) -> argparse.ArgumentParser:
+    """What a script that measures `names` can be asked."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--models", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--pictures", type=int, default=200, help="most pictures a model is scored on")
     parser.add_argument(
         "--precisions", nargs="+", type=Precision, default=[Precision.FP16, Precision.INT8], metavar="P"
     )
     data = os.environ.get("JETSMITH_TEST_DATA", PROJECT_ROOT.parent / "shared")
-    parser.add_argument("--data", type=Path, default=Path(data), help="folder with weights/ and images/coco64/")
+    parser.add_argument("--data", type=Path, default=Path(data), help="folder with weights/ and images/")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> None:
-    args = _arguments()
+    parser = parser_of("Prints what FP16 and INT8 cost in accuracy.", [*DEMO, *OFFICIAL])
+    parser.add_argument("--pictures", type=int, default=200, help="most pictures a model is scored on")
+    args = parser.parse_args()
     rows: list[Row] = []
     for name in args.models:
         print(f"{name} …", file=sys.stderr, flush=True)

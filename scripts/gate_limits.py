@@ -8,10 +8,8 @@ ones on pictures of what the model knows and on those that `convert` takes by de
 little that it knows; wrong ones on the latter, where they are harder to catch.
 """
 
-import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -33,11 +30,11 @@ from app.convert.precision import Ranges, typed_graph
 from app.convert.quantise import sites
 from app.runtime.base import Runner, Tensors
 from app.runtime.onnxruntime import OnnxRuntimeRunner
-from app.types import Image, Precision, Task
+from app.types import Image, Precision
 from app.vision.model import Model
 from app.vision.pictures import read_picture
 from config.settings import PROJECT_ROOT
-from scripts.accuracy_table import CALIBRATION_SCENES, CALIBRATION_SEED, DEMO, export_model
+from scripts.accuracy_table import DEMO, calibration_scenes, export_model, parser_of
 from scripts.demo_scenes import TEST_SEED, draw_scene
 
 OFFICIAL = {  # and the pictures of what it knows
@@ -213,7 +210,7 @@ def _case(name: str, data: Path, work: Path) -> Case:
     graph = export_model(name, data, work)
     if name in DEMO:
         known = [draw_scene(DEMO[name], TEST_SEED + index).image for index in range(PICTURES)]
-        calibration = _calibration_scenes(DEMO[name], work)
+        calibration = calibration_scenes(DEMO[name], work)
     else:
         found = calibration_pictures(str(data / "images" / OFFICIAL[name]))
         known = [read_picture(path) for path in spread(found[1::2] if len(found) > 2 * PICTURES else found, PICTURES)]
@@ -221,13 +218,6 @@ def _case(name: str, data: Path, work: Path) -> Case:
     ranges = calibrate(graph, calibration, work, _SILENT, _SILENT)
     default = verification_pictures(None, PROJECT_ROOT / "models" / "demo" / "scenes", PICTURES)
     return Case(name, graph, ranges, known, [read_picture(path) for path in default], work)
-
-
-def _calibration_scenes(task: Task, work: Path) -> list[Path]:
-    paths = [work / f"scene-{index}.png" for index in range(CALIBRATION_SCENES)]
-    for index, path in enumerate(paths):
-        cv2.imwrite(str(path), draw_scene(task, CALIBRATION_SEED + index).image)
-    return paths
 
 
 def table(rows: Sequence[Measured]) -> str:
@@ -240,21 +230,9 @@ def table(rows: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Prints how much of the gate's limits good and wrong engines use.")
-    names = [*DEMO, *OFFICIAL]
-    parser.add_argument("--models", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument(
-        "--precisions", nargs="+", type=Precision, default=[Precision.FP16, Precision.INT8], metavar="P"
-    )
-    data = os.environ.get("JETSMITH_TEST_DATA", PROJECT_ROOT.parent / "shared")
-    parser.add_argument("--data", type=Path, default=Path(data), help="folder with weights/ and images/")
-    parser.add_argument("--json", type=Path, help="write all figures to this file too")
-    return parser.parse_args()
-
-
 def main() -> None:
-    args = _arguments()
+    parser = parser_of("Prints how much of the gate's limits good and wrong engines use.", [*DEMO, *OFFICIAL])
+    args = parser.parse_args()
     rows: list[Measured] = []
     for name in args.models:
         print(f"{name} …", file=sys.stderr, flush=True)
