@@ -16,7 +16,6 @@ from typing import Any
 LABEL = "jetsmith.fleet"  # = the fleet's name; nothing without it is ever touched
 LABEL_SPEC = f"{LABEL}.spec"  # digest of what a container was made from
 LABEL_WORK = f"{LABEL}.work"  # converter, verifier: digest of everything the result depends on
-LABEL_CONVERTER = f"{LABEL}.converter"  # infer: its converter's arguments as JSON, for the way back
 MODELS_VOLUME = "jetsmith-models"
 OUTPUT_VOLUME = "jetsmith-output"
 FILES_FOLDER = ".fleet"  # in the models volume: what this program put there, named by digest
@@ -149,7 +148,11 @@ class Container:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """Of the engine that the alias points to, from its manifest."""
+    """
+    Of the engine of the last conversion, from its manifest.
+
+    The alias is in `Slot.CONVERTER`'s environment (`service.ENGINE_VARIABLE`): each version of a device has its own.
+    """
 
     identity: str
     sha256: str

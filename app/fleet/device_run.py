@@ -10,10 +10,10 @@ from threading import Event
 from typing import Protocol
 
 from app.errors import FleetError
-from app.fleet.base import Done, Holder, Observed, Outcome, Role, Step, StepKind, Target
-from app.fleet.fitness import unfit
-from app.fleet.host import Host, Watch
-from app.fleet.plan import DEADLINES, Plan, plan
+from app.fleet.base import Done, Holder, Observed, Outcome, Step, StepKind
+from app.fleet.course import Course
+from app.fleet.host import Host
+from app.fleet.plan import DEADLINES, Plan
 
 LOOK_S = 60.0
 LEASE_S = 120.0
@@ -23,7 +23,7 @@ _OF_INFER = (StepKind.STOP_INFER, StepKind.START, StepKind.SWITCH)
 
 @dataclass(frozen=True)
 class Job:
-    target: Target
+    course: Course
     open: Callable[[], Host]  # in the device's own thread; raises FleetError
 
 
@@ -35,28 +35,6 @@ class Listener(Protocol):
     def done(self, device: str, done: Done) -> None: ...
 
     def finished(self, outcome: Outcome) -> None: ...
-
-
-def execute(host: Host, step: Step, target: Target, watch: Watch) -> None:
-    """Do one step. What the probe finds may be a reason to go no further."""
-    if step.kind is StepKind.IMAGE:
-        host.load_image(target.images[Role(step.detail)], watch)
-    elif step.kind is StepKind.FILES:
-        host.put_file(next(file for file in target.files if file.path == step.detail), watch)
-    elif step.kind is StepKind.PROBE:
-        problem = unfit(target, Observed(runtimes=(target.runtime,), board=host.probe(target, watch)))
-        if problem:
-            raise FleetError(problem.what, hint=problem.remedy)
-    elif step.kind in (StepKind.STOP_INFER, StepKind.RESTORE):
-        (host.stop_infer if step.kind is StepKind.STOP_INFER else host.restore)(watch)
-    else:
-        by_kind = {
-            StepKind.CONVERT: host.convert,
-            StepKind.VERIFY: host.verify,
-            StepKind.START: host.start_next,
-            StepKind.SWITCH: host.switch,
-        }
-        by_kind[step.kind](target, watch)
 
 
 class DeviceRun:
@@ -74,39 +52,39 @@ class DeviceRun:
         self._held: tuple[Host, float] | None = None  # and the device's clock against ours
         self._renewed = 0.0
 
-    def apply(self, *, stop_infer: bool) -> Outcome:
-        outcome = Outcome(self._job.target.device)
+    def run(self) -> Outcome:
+        outcome = Outcome(self._job.course.device)
         try:
             host = self._job.open()
             try:
-                outcome = self._applied(host, outcome, stop_infer=stop_infer)
+                outcome = self._followed(host, outcome)
             finally:
                 host.close()
         except FleetError as error:
             outcome = replace(outcome, error=error.message, hint=error.hint)
         return replace(outcome, done=tuple(self._done))
 
-    def _applied(self, host: Host, outcome: Outcome, *, stop_infer: bool) -> Outcome:
-        seen, made = self._look(host, stop_infer=stop_infer)
+    def _followed(self, host: Host, outcome: Outcome) -> Outcome:
+        seen, made = self._look(host)
         if made.error:
             return replace(outcome, error=made.error, hint=made.hint, observed=seen)
         if made.is_done:
             return replace(outcome, observed=seen)
         self._lock(host, seen.clock_off_s)
         try:
-            seen, made = self._look(host, stop_infer=stop_infer)  # another operator may have just gone
+            seen, made = self._look(host)  # another operator may have just gone
             if made.error:
                 return replace(outcome, error=made.error, hint=made.hint, observed=seen)
             self._do(host, made)
-            return replace(outcome, observed=self._look(host, stop_infer=stop_infer)[0])
+            return replace(outcome, observed=self._look(host)[0])
         finally:
             self._held = None
             with suppress(FleetError):  # a device that is gone: its lock runs out by itself
                 host.unlock(self._holder(seen.clock_off_s))
 
-    def _look(self, host: Host, *, stop_infer: bool) -> tuple[Observed, Plan]:
+    def _look(self, host: Host) -> tuple[Observed, Plan]:
         seen = host.observe(self._watch("look", LOOK_S))
-        return seen, plan(self._job.target, seen, stop_infer=stop_infer)
+        return seen, self._job.course.plan(seen)
 
     def _do(self, host: Host, made: Plan) -> None:
         touched = False
@@ -130,7 +108,7 @@ class DeviceRun:
         watch = self._watch(step.kind.value, DEADLINES[step.kind], urgent=urgent)
         self._listener.step(self._name, step.kind.value, step.reason, None)
         try:
-            execute(host, step, self._job.target, watch)
+            self._job.course.execute(host, step, watch)
         except FleetError as error:
             self._record(Done(step, started, _now(), error.message, error.hint))
             raise
@@ -142,7 +120,7 @@ class DeviceRun:
 
     @property
     def _name(self) -> str:
-        return self._job.target.device.name
+        return self._job.course.device.name
 
     def _watch(self, what: str, within_s: float, *, urgent: bool = False) -> "_Watch":
         return _Watch(self, what, time.monotonic() + within_s, urgent=urgent)

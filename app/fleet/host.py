@@ -52,7 +52,10 @@ class Host(Protocol):
     def start_next(self, target: Target, watch: Watch) -> None:
         """Have `Slot.NEXT` running as `target` says; one that is otherwise is removed. The current one goes on."""
 
-    def switch(self, target: Target, watch: Watch) -> None:
+    def start_previous(self, watch: Watch) -> None:
+        """Have the infer that ran before running as `Slot.NEXT`, under that name. The current one goes on."""
+
+    def switch(self, watch: Watch) -> None:
         """
         Stop the current infer; once the next one is healthy, give it the name.
 
@@ -65,7 +68,8 @@ class Host(Protocol):
         """
         Have the current infer running and no next one, in this order.
 
-        Where there is a next one alone, it takes the name.
+        Where there is a next one alone, it takes the name. One that is older than the current one came from
+        `start_previous`, and becomes the previous one again: it is the way back.
         """
 
     def logs(self, slot: Slot, lines: int) -> str: ...

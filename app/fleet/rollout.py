@@ -20,7 +20,6 @@ class Options:
     parallel: int = 8
     max_failures: int | None = None  # more end the run; None: however many
     device_s: float = 4 * 3600.0
-    stop_infer: bool = False
     operator: str = ""
 
 
@@ -85,10 +84,10 @@ class Rollout:
 
     def _device(self, index: int, until: float) -> None:
         job = self.jobs[index]
-        outcome = Outcome(job.target.device, error="jetsmith itself failed", hint="Please report the traceback above.")
+        outcome = Outcome(job.course.device, error="jetsmith itself failed", hint="Please report the traceback above.")
         try:
             run = DeviceRun(job, self.options.operator, self.listener, until=until, stop=self.stop)
-            outcome = run.apply(stop_infer=self.options.stop_infer)
+            outcome = run.run()
         finally:
             self._ended.put((index, outcome))
 
@@ -110,7 +109,7 @@ class Rollout:
             self._finish(
                 one.index,
                 Outcome(
-                    self.jobs[one.index].target.device,
+                    self.jobs[one.index].course.device,
                     error=f"it did not answer within {self.options.device_s:.0f} s",
                     hint="Is it reachable, and is its Docker well? Then run it again: it goes on where it stopped.",
                 ),
@@ -122,10 +121,10 @@ class Rollout:
 
     def _skip(self, indices: Iterable[int], why: str) -> None:
         for index in indices:
-            self._finish(index, Outcome(self.jobs[index].target.device, skipped=why))
+            self._finish(index, Outcome(self.jobs[index].course.device, skipped=why))
 
     def _failures(self, indices: Iterable[int]) -> int:
         return sum(bool(self._outcomes[index].error) for index in indices)
 
     def _name(self, index: int) -> str:
-        return f"fleet {self.jobs[index].target.device.name}"
+        return f"fleet {self.jobs[index].course.device.name}"

@@ -26,16 +26,26 @@ _AS_IT_IS = (
 _NOT_OF_A_CONTAINER = ("build", "depends_on", "stop_grace_period")  # the last is said with each stop
 SETTINGS_VARIABLE = "JETSMITH_CONFIG"
 BASE_MODEL_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_SOURCE__BASE_MODEL"
+ENGINE_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_PATH"
+SIZE_VARIABLE = "JETSMITH_VISION__YOLO__INPUT_SIZE"
+NAME_VARIABLE = "JETSMITH_INFER__NAME"
 WEIGHTS_VARIABLE = "JETSMITH_VISION__YOLO__MODEL_SOURCE__PT_MODEL_PATH"
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the device's own files are, as paths in the models volume."""
+    """
+    Where the device's own files are, as paths in the models volume, and what is this version's alone.
+
+    Variables that name other weights than the settings file take the place of its whole model, so all of it is named.
+    """
 
     settings: str
     weights: str = ""  # empty: the converter fetches them
-    base_model: str = ""  # as the settings name it: weights that a variable names would else count as one's own
+    base_model: str = ""  # as the settings name it
+    engine: str = ""
+    input_size: tuple[int, int] | None = None
+    name: str = ""  # of the service
 
 
 def service_specs(compose: str, variables: Mapping[str, str], placed: Placed, *, fleet: str) -> Mapping[Role, Spec]:
@@ -68,12 +78,16 @@ def _arguments(service: Mapping[str, Any], placed: Placed, fleet: str) -> dict[s
 
 
 def _own_environment(placed: Placed) -> dict[str, str]:
-    own = {SETTINGS_VARIABLE: f"{MODELS_FOLDER}/{placed.settings}"}
-    if placed.weights:
-        own[WEIGHTS_VARIABLE] = f"{MODELS_FOLDER}/{placed.weights}"
-    if placed.weights and placed.base_model:
-        own[BASE_MODEL_VARIABLE] = placed.base_model
-    return own
+    size = placed.input_size
+    own = {
+        SETTINGS_VARIABLE: f"{MODELS_FOLDER}/{placed.settings}",
+        ENGINE_VARIABLE: f"{MODELS_FOLDER}/{placed.engine}" if placed.engine else "",
+        NAME_VARIABLE: placed.name,
+        WEIGHTS_VARIABLE: f"{MODELS_FOLDER}/{placed.weights}" if placed.weights else "",
+        BASE_MODEL_VARIABLE: placed.base_model,
+        SIZE_VARIABLE: f"{size[0]},{size[1]}" if size else "",
+    }
+    return {name: value for name, value in own.items() if value}
 
 
 def _mounts(volumes: list[Any]) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ class World:
     left: int | None = None
     fails: dict[StepKind, str] = field(default_factory=dict)
     unhealthy: set[str] = field(default_factory=set)  # specs whose infer never becomes healthy
+    ticks: int = 0  # its clock
     had_infer: bool = False
     dark: list[str] = field(default_factory=list)  # what was done when no infer ran any more
     done: list[str] = field(default_factory=list)
@@ -123,16 +124,23 @@ class FakeHost:
             self._put(Slot.NEXT, None)
             after = None
         if after is None:
-            self._put(Slot.NEXT, Container("created", labels={LABEL_SPEC: target.infer}))
+            self._put(Slot.NEXT, Container("created", created=self._clock(), labels={LABEL_SPEC: target.infer}))
         self._state(Slot.NEXT, "running")
 
-    def switch(self, target: Target, watch: Watch) -> None:
-        self._begin(StepKind.SWITCH)
+    def start_previous(self, watch: Watch) -> None:
+        self._begin(StepKind.START)
         if self._get(Slot.NEXT) is None:
+            self._rename(Slot.PREVIOUS, Slot.NEXT)
+        self._state(Slot.NEXT, "running")
+
+    def switch(self, watch: Watch) -> None:
+        self._begin(StepKind.SWITCH)
+        after = self._get(Slot.NEXT)
+        if after is None:
             self._state(Slot.CURRENT, "running", "healthy")
             return
         self._state(Slot.CURRENT, "exited")
-        if target.infer in self.world.unhealthy:
+        if after.label(LABEL_SPEC) in self.world.unhealthy:
             self._state(Slot.NEXT, "running", "unhealthy")
             raise FleetError("the new infer is unhealthy", hint="Look at its logs.")
         self._state(Slot.NEXT, "running", "healthy")
@@ -146,6 +154,10 @@ class FakeHost:
         if self._get(Slot.CURRENT) is None:
             self._rename(Slot.NEXT, Slot.CURRENT)
         self._state(Slot.CURRENT, "running", "healthy")
+        current, after = self._get(Slot.CURRENT), self._get(Slot.NEXT)
+        if current and after and after.created < current.created and self._get(Slot.PREVIOUS) is None:
+            self._state(Slot.NEXT, "exited")
+            self._rename(Slot.NEXT, Slot.PREVIOUS)
         self._put(Slot.NEXT, None)
 
     def logs(self, slot: Slot, lines: int) -> str:
@@ -153,6 +165,10 @@ class FakeHost:
 
     def close(self) -> None:
         return None
+
+    def _clock(self) -> str:
+        self.world.ticks += 1
+        return f"2026-01-01T00:00:{self.world.ticks:02}Z"
 
     def _begin(self, kind: StepKind) -> None:
         self._sleep(kind.value)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import FleetError
 from app.fleet.base import LABEL_SPEC, BoardFacts, Container, EngineFacts, Observed, Role, Slot, StepKind
-from app.fleet.device_run import execute
+from app.fleet.course import Apply
 from app.fleet.plan import DEADLINES, Plan, plan
 from tests.doubles.fleet_host import BOARD, FakeHost, Killed, World, target
 
@@ -29,7 +29,7 @@ def run(world: World, version: str, *, stop_infer: bool = False) -> Plan:
     made = plan(target(version), host.observe(WATCH), stop_infer=stop_infer)
     assert not made.error
     for step in made.steps:
-        execute(host, step, target(version), WATCH)
+        Apply(target(version)).execute(host, step, WATCH)
     return made
 
 

@@ -11,6 +11,7 @@ import pytest
 from app.errors import FleetError
 from app.fleet import device_run, rollout
 from app.fleet.base import LABEL_SPEC, Done, Holder, Observed, Outcome, Slot, StepKind, Target
+from app.fleet.course import Apply
 from app.fleet.device_run import Job
 from app.fleet.host import Watch
 from app.fleet.rollout import Options, Rollout
@@ -32,8 +33,8 @@ class Heard:
         self.order.append(outcome.device.name)
 
 
-def job(world: World, name: str = "d", version: str = "1", sleep: float = 0.0) -> Job:
-    return Job(target(version, name=name), lambda: FakeHost(world, lambda what: time.sleep(sleep)))
+def job(world: World, name: str = "d", version: str = "1", *, sleep: float = 0.0, stop_infer: bool = False) -> Job:
+    return Job(Apply(target(version, name=name), stop_infer), lambda: FakeHost(world, lambda what: time.sleep(sleep)))
 
 
 def jobs(worlds: list[World], version: str = "1") -> list[Job]:
@@ -95,7 +96,7 @@ def test_one_that_cannot_be_opened_is_one_failure() -> None:
     def dead() -> FakeHost:
         raise FleetError("no route to host", hint="Is it on?")
 
-    outcomes = run([Job(target(name="dead"), dead), *jobs([World()])])
+    outcomes = run([Job(Apply(target(name="dead")), dead), *jobs([World()])])
     assert [(outcome.error, outcome.is_good) for outcome in outcomes] == [("no route to host", False), ("", True)]
 
 
@@ -106,7 +107,7 @@ def test_one_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(what: str) -> None:
         never.wait(30)
 
-    hanging = Job(target(name="silent"), lambda: FakeHost(World(), wait))
+    hanging = Job(Apply(target(name="silent")), lambda: FakeHost(World(), wait))
     outcomes = run([hanging, *jobs([World()])], device_s=0.5)
     never.set()
     assert "did not answer" in outcomes[0].error
@@ -143,16 +144,16 @@ def test_the_lock_is_prolonged_while_it_works(monkeypatch: pytest.MonkeyPatch) -
             assert watch.remaining_s() > 0
             super().convert(target, watch)
 
-    (outcome,) = run([Job(target(), lambda: Counting(World()))])
+    (outcome,) = run([Job(Apply(target()), lambda: Counting(World()))])
     assert outcome.is_good
     assert list(locks.values()) == [2]
 
 
 def test_the_old_infer_comes_back_when_a_step_fails_after_it_was_stopped() -> None:
     world = World()
-    run(jobs([world]), stop_infer=True)
+    run([job(world, stop_infer=True)])
     world.fails[StepKind.CONVERT] = "no memory"
-    (outcome,) = run(jobs([world], "2"), stop_infer=True)
+    (outcome,) = run([job(world, version="2", stop_infer=True)])
     assert outcome.error == "no memory"
     assert world.seen.containers[Slot.CURRENT].is_healthy
     assert world.seen.containers[Slot.CURRENT].label(LABEL_SPEC) == target("1").infer
@@ -184,8 +185,8 @@ def test_an_order_to_stop_leaves_no_device_without_infer() -> None:
 
     world = World()
     run(jobs([world]))
-    one = Job(target("2"), lambda: Stopping(world))
-    (outcome,) = Rollout([one], Heard(), Options(stop_infer=True), stop).run()
+    one = Job(Apply(target("2"), stop_infer=True), lambda: Stopping(world))
+    (outcome,) = Rollout([one], Heard(), stop=stop).run()
     assert "stopped during convert" in outcome.error
     assert world.seen.containers[Slot.CURRENT].is_healthy
 
@@ -206,7 +207,7 @@ def test_time_that_is_over_stops_a_step() -> None:
                 time.sleep(0.02)
 
     world = World()
-    (outcome,) = run([Job(target(), lambda: Slow(world))], device_s=1.0)
+    (outcome,) = run([Job(Apply(target()), lambda: Slow(world))], device_s=1.0)
     assert "verify took longer" in outcome.error
     assert world.seen.holder is None
 
@@ -218,7 +219,7 @@ def test_a_bug_is_told_and_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> N
 
     told: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
-    outcomes = run([Job(target(), lambda: Buggy(World())), *jobs([World()])])
+    outcomes = run([Job(Apply(target()), lambda: Buggy(World())), *jobs([World()])])
     assert outcomes[0].error == "jetsmith itself failed"
     assert outcomes[1].is_good
     assert told == [ZeroDivisionError]
