@@ -8,6 +8,7 @@ from typing import Any
 
 from app.errors import JetsmithError
 from app.infer.service.health import Health, State, health_folder, health_path, read_health
+from app.status import Status
 from app.text import printable
 
 
@@ -26,10 +27,15 @@ def show_services(models: Path, names: Sequence[str] = (), *, as_json: bool = Fa
         if health is None:
             raise JetsmithError(f"There is no status of a service at {path}", hint="Start it: jetsmith infer")
         hung = health.is_hung(now)
-        record = {**json.loads(health.to_json()), "hung": hung}
-        print(json.dumps(record) if as_json else printable(_text(health, hung, now), keep="\n"))
+        print_status(health, _text(health, hung, now), hung=hung, as_json=as_json)
         code = max(code, int(hung or health.state is State.FAILED))
     return code
+
+
+def print_status(status: Health | Status, text: str, *, hung: bool, as_json: bool) -> None:
+    """What the file itself says, with what it cannot: whether its writer hangs. Or `text`, for people."""
+    record = {**json.loads(status.to_json()), "hung": hung}
+    print(json.dumps(record) if as_json else printable(text, keep="\n"))
 
 
 def _text(health: Health, hung: bool, now: datetime) -> str:

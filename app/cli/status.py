@@ -1,18 +1,16 @@
 """`jetsmith status`."""
 
 import argparse
-import json
 from datetime import datetime, timezone
 from pathlib import Path
 
-from app.cli.service_status import show_services
+from app.cli.service_status import print_status, show_services
 from app.cli.settings import configured_job, load
 from app.cli.settings_told import models_folder
 from app.engines.engine import split_name
 from app.errors import EngineNotFound, SettingsError
 from app.infer.service.health import health_folder, read_health
 from app.status import FOLDER, State, Status, read_status, status_path
-from app.text import printable
 
 
 def status_command(args: argparse.Namespace) -> int:
@@ -35,8 +33,7 @@ def status_command(args: argparse.Namespace) -> int:
         if status is None:
             raise EngineNotFound(f"There is no status at {path}", hint="Start the conversion: jetsmith convert")
         hung = status.is_hung(now)
-        record = {**json.loads(status.to_json()), "hung": hung}
-        print(json.dumps(record) if args.json else printable(_line(status, now), keep="\n"))
+        print_status(status, _line(status, now), hung=hung, as_json=args.json)
         code = max(code, int(hung or status.state is State.FAILED))
     return code if jobs else max(code, show_services(models, as_json=args.json))
 
