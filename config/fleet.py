@@ -16,8 +16,8 @@ from config._addresses import canonical_address
 from config._fields import PROJECT_ROOT
 from config._presets import CHOSEN_PER_DEVICE, FAMILY, presets, read_preset, variables
 from config._reference import nearest
+from config._services import wrong_for_a_device
 from config._yaml import YamlFile, parse_yaml, read_text
-from config.settings import load_settings
 
 MAX_BYTES = 1 << 20  # thousands of devices
 _MOST_TOLD = 20
@@ -242,11 +242,7 @@ def _wrong_config(value: Any) -> str:
 def _wrong_settings(config: str) -> str:
     if not (PROJECT_ROOT / config).is_file():
         return f"there is no settings file {config}"
-    try:
-        load_settings(PROJECT_ROOT / config)
-    except SettingsError as error:
-        return f"the settings in {config} are wrong: " + error.message.replace("\n", "\n  ")
-    return ""
+    return wrong_for_a_device(config)
 
 
 def _wrong_address(value: Any) -> str:

@@ -67,9 +67,11 @@ def get_settings(config: Path | None = None) -> Settings:
     return load_settings(config)
 
 
-def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    config: Path | None = None, overrides: Mapping[str, Any] | None = None, *, environment: bool = True
+) -> Settings:
     """
-    Read all places and check the result.
+    Read all places and check the result; without `environment`, as another machine would see the file.
 
     `config` names the YAML file (else JETSMITH_CONFIG does, else config/config.yaml if it is there), `overrides`
     are flags by dotted key: None counts as not given, a text is read as in the environment, and relative paths
@@ -79,7 +81,8 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         SettingsError: a file cannot be read, or a setting is unknown or wrong; all mistakes are in the message.
     """
     problems: list[str] = []
-    layers = (_file_layer(config, problems), _environment_layer(problems), _flag_layer(overrides, problems))
+    variables = _environment_layer(problems) if environment else _Layer()
+    layers = (_file_layer(config, problems), variables, _flag_layer(overrides, problems))
     merged = _model.merge(layer.values for layer in layers)
     origins = {key: place for layer in layers for key, place in layer.places.items() if key in merged}
     settings = _validate(_model.complete(merged, PROJECT_ROOT / "models"), origins, problems)

@@ -12,7 +12,7 @@ from config._addresses import canonical_address
 from config._fields import PROJECT_ROOT
 from config.fleet import MAX_BYTES, load_fleet, parse_fleet
 
-HEAD = "fleet: f\ndefaults: {preset: cpu}\n"
+HEAD = "fleet: f\ndefaults: {preset: cpu, config: config/demo-service.yaml}\n"
 
 
 def mistakes(text: str) -> str:
@@ -32,15 +32,16 @@ def test_the_example_is_a_fleet() -> None:
         "jetpack6",
         "jetpack6",
     )
-    assert one.config == PROJECT_ROOT / "config/config.yaml"
-    assert two.env == {"JETSMITH_CAMERA": "/dev/video0"}
+    assert one.config == PROJECT_ROOT / "config/camera.yaml"
+    assert two.env == {"JETSMITH_UID": "1001", "JETSMITH_CAMERA": "/dev/video2"}
     assert (robot.preset, robot.tag, robot.labels) == ("jetpack7", "jetpack7", {"site": "hall-3"})
 
 
 def test_the_nearer_word_counts_and_tables_are_merged() -> None:
     text = """
 fleet: f
-defaults: {preset: cpu, tag: one, env: {JETSMITH_UID: 7, JETSMITH_GID: "7"}, labels: {a: x}}
+defaults:
+  {preset: cpu, config: config/demo-service.yaml, tag: one, env: {JETSMITH_UID: 7, JETSMITH_GID: "7"}, labels: {a: x}}
 groups: {g: {tag: two, env: {JETSMITH_GID: "8"}}}
 devices:
   a: ssh://a
@@ -51,7 +52,7 @@ devices:
     assert [device.tag for device in (a, b, c)] == ["one", "two", "three"]
     assert b.env == {"JETSMITH_UID": "7", "JETSMITH_GID": "8"}
     assert b.labels == {"a": "x", "b": "y"}
-    assert (a.config.name, a.line, b.line) == ("demo.yaml", 6, 7)  # the preset's own settings
+    assert (a.line, b.line) == (7, 8)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,48 @@ def test_wrong_settings_are_told_once_for_all_devices(tmp_path: Path) -> None:
         f"{HEAD}devices:\n" + "".join(f"  d{n}: {{address: ssh://h{n}, config: {path}}}\n" for n in range(3))
     )
     assert message.count("iuo") == 1
+
+
+SOURCES = "infer: {sources: [camera:0], sinks: {jsonl: /output/x.jsonl}}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param("", "infer.sources is missing", id="nothing-to-watch"),
+        pytest.param("infer: {sources: [camera:0]}", "infer.sinks names none", id="results-go-nowhere"),
+        pytest.param("infer: {sources: [/media/x.mp4], sinks: {jsonl: '-'}}", "/media/x.mp4", id="a-file-of-here"),
+        pytest.param(
+            "infer: {sources: [camera:0], sinks: {save: runs/x}}", "infer.sinks.save is runs/x", id="a-folder-of-here"
+        ),
+        pytest.param("models_dir: /data\n" + SOURCES, "models_dir", id="models-elsewhere"),
+        pytest.param(
+            "vision: {yolo: {model_source: {pt_model_path: models/mine-1.pt}}}\n" + SOURCES,
+            "models/mine-1.pt are not on this machine",
+            id="own-weights",
+        ),
+        pytest.param("vision: {yolo: {calibration: {images: /p}}}\n" + SOURCES, "calibration.images", id="pictures"),
+    ],
+)
+def test_settings_that_are_no_service_of_a_device_are_told_at_the_line_that_names_them(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    message = mistakes(f"{HEAD}devices:\n  a:\n    address: ssh://h\n    config: {path}\n")
+    assert "fleet.yaml, line 6: " in message
+    assert told in message
+
+
+def test_the_preset_s_own_settings_are_told_at_the_preset() -> None:
+    assert "line 3: config/demo.yaml: infer.sources" in mistakes(
+        "fleet: f\ndefaults:\n  preset: cpu\ndevices: {a: ssh://h}"
+    )
+
+
+def test_this_machine_s_environment_is_no_setting_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JETSMITH_MODELS_DIR", "/data")
+    assert parse_fleet(HEAD + "devices: {a: ssh://h}", "x").devices
 
 
 ADDRESSES = {
