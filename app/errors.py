@@ -25,6 +25,7 @@ JetsmithError
 ├── ModelError
 ├── BenchmarkFailed
 ├── FleetError
+│   └── DeviceLost
 ├── SourceError
 └── OutputError
 """
@@ -129,6 +130,10 @@ class BenchmarkFailed(JetsmithError):
 
 class FleetError(JetsmithError):
     """A device of a fleet could not be reached, or not be brought to what was asked."""
+
+
+class DeviceLost(FleetError):
+    """A device, or its Docker, does not answer: asking again later may help."""
 
 
 class SourceError(JetsmithError):

@@ -144,9 +144,16 @@ class DeviceRun:
         if left <= 0:
             raise FleetError(f"{what} took longer than it may", hint="Look at the device, then run it again.")
         if self._held and now - self._renewed > RENEW_S:
-            held, self._held = self._held, None  # the request for the lock asks for the time, too
-            self._lock(*held)
+            self._prolong(self._held)
         return left
+
+    def _prolong(self, held: tuple[Host, float]) -> None:
+        self._held = None  # the request for the lock asks for the time, too
+        try:
+            self._lock(*held)
+        except FleetError:
+            self._held = held  # who asks again after an outage must not go on without it
+            raise
 
 
 class _Watch:

@@ -1,0 +1,182 @@
+"""The way to one device's Docker: opened when it is first needed, and opened again after it was lost."""
+
+import io
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import docker
+import docker.errors
+import docker.tls
+import docker.utils
+import tenacity
+
+from app.errors import DeviceLost, FleetError
+from app.fleet.docker_host.errors import mapped, not_docker
+from app.fleet.docker_host.ssh import Adapter
+from app.fleet.host import Watch
+
+T = TypeVar("T")
+REQUEST_S = 60.0
+OUTAGE_S = 60.0  # less than the lock's lease, less the time after which it is prolonged
+_FIRST_VERSION = "1.24"  # for the one request that asks for the device's own
+_VERSION = re.compile(r"1\.[0-9]{1,3}")
+_MOST_BYTES = 64 << 20  # of an answer that is read whole
+_CHUNK = 1 << 12  # an answer that drips is noticed once so much has come
+
+
+class Connection:
+    """
+    To be used by one thread; `twin` is for another.
+
+    Args:
+        address: ssh://, unix:// or tcp://, as the fleet file allows it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client: docker.DockerClient | None = None
+        self._ssh: Adapter | None = None
+        self._watch: Watch | None = None
+
+    def twin(self) -> "Connection":
+        return Connection(self._address)
+
+    @contextmanager
+    def request(self, watch: Watch, *, at_most_s: float = REQUEST_S) -> Iterator[docker.DockerClient]:
+        """
+        Args:
+            at_most_s: for an answer, and for each piece of one that comes in pieces.
+
+        Raises:
+            FleetError: it failed; everything foreign is mapped. `DeviceLost`: asking again later may help.
+        """
+        outer, self._watch = self._watch, watch
+        try:
+            with mapped(self._last_words):
+                client = self._client or self._open(watch)
+                client.api.timeout = math.ceil(min(at_most_s, watch.remaining_s()))
+                yield client
+        except BaseException:
+            self.close()  # whatever is still on its way would be taken for the next answer, or fill the line
+            raise
+        finally:
+            self._watch = outer
+
+    def ask(self, watch: Watch, question: Callable[[docker.DockerClient], T]) -> T:
+        """
+        The answer to what changes nothing, asked again while a bad uplink comes and goes.
+
+        Raises:
+            FleetError: as of `request`; `DeviceLost` once the outage is too long for the lock.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(DeviceLost),
+            stop=tenacity.stop_after_delay(OUTAGE_S),
+            wait=tenacity.wait_exponential(min=1, max=10),
+            reraise=True,
+        )
+        answer: T = retrying(self._asked, watch, question)
+        return answer
+
+    def _asked(self, watch: Watch, question: Callable[[docker.DockerClient], T]) -> T:
+        with self.request(watch) as client:
+            return question(client)
+
+    def close(self) -> None:
+        client, self._client, self._ssh = self._client, None, None
+        if client is not None:
+            client.close()
+
+    def _last_words(self) -> str:
+        return self._ssh.last_words() if self._ssh else ""
+
+    def _open(self, watch: Watch) -> docker.DockerClient:
+        if self._address.startswith("ssh://"):
+            self._ssh = Adapter(self._address, watch.remaining_s)
+        client = self._made(_FIRST_VERSION)
+        client.api.timeout = math.ceil(min(REQUEST_S, watch.remaining_s()))
+        told = client.api.version(api_version=False)
+        version = told.get("ApiVersion") if isinstance(told, dict) else None
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise not_docker("it tells no version of Docker's API")
+        self._client = self._made(version)
+        return self._client
+
+    def _made(self, version: str) -> docker.DockerClient:
+        """The SDK's SSH client is asked for, which is only made at the first request, and then replaced."""
+        client = docker.DockerClient(self._address, version=version, tls=_tls(self._address), use_ssh_client=True)
+        client.api.trust_env = False  # no proxy lies between here and a device
+        client.api.max_redirects = 0  # Docker sends nobody elsewhere
+        client.api.hooks["response"].append(self._checked)
+        if self._ssh is not None:
+            client.api.mount(client.api.base_url, self._ssh)
+        return client
+
+    def _checked(self, response: Any, *_: Any, **options: Any) -> None:
+        """Nothing that a device answers may take all memory or all time, or trip the SDK where it reads an error."""
+        if options.get("stream") and response.ok:
+            return
+        try:
+            body = b"".join(self._bounded(response.raw))
+        except BaseException:
+            response.close()
+            raise
+        if not response.ok:
+            _require_message(body)
+        response.raw = io.BytesIO(body)
+
+    def _bounded(self, raw: Any) -> Iterator[bytes]:
+        size = 0
+        while chunk := raw.read(_CHUNK, decode_content=True):
+            size += len(chunk)
+            if size > _MOST_BYTES:
+                raise not_docker(f"an answer of more than {_MOST_BYTES >> 20} MiB")
+            if self._watch is not None:
+                self._watch.remaining_s()
+            yield chunk
+
+
+def _require_message(body: bytes) -> None:
+    """An error is plain text, or JSON as Docker's API has it."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return
+    if not isinstance(told, dict) or not isinstance(told.get("message"), str):
+        raise not_docker(f"an error that is none of Docker's: {body[:80]!r}")
+
+
+def _tls(address: str) -> docker.tls.TLSConfig | bool:
+    """
+    For tcp:// the certificates that docker itself would use; the device's is always checked.
+
+    Raises:
+        FleetError: there are none, and the device is another machine.
+    """
+    parts = urlsplit(address)
+    if parts.scheme != "tcp":
+        return False
+    try:
+        wanted = docker.utils.kwargs_from_env().get("tls")
+        if wanted is None and _is_loopback(parts.hostname or ""):
+            return False
+        wanted = wanted or docker.utils.kwargs_from_env({"DOCKER_TLS_VERIFY": "1"})["tls"]
+        return docker.tls.TLSConfig(client_cert=wanted.cert, ca_cert=wanted.ca_cert, verify=True)
+    except docker.errors.TLSParameterError as error:
+        raise FleetError(
+            f"tcp:// to another machine needs TLS: {error.msg}",
+            hint="Have ca.pem, cert.pem and key.pem in the folder that DOCKER_CERT_PATH names, or use ssh://.",
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

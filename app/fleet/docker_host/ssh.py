@@ -1,0 +1,106 @@
+"""The SDK's own SSH transport, with limits on every wait, one pool of channels, and ears for what the shell says."""
+
+import logging
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker.transport
+import paramiko
+
+from app.errors import FleetError
+
+CONNECT_S = 20.0  # TCP, and a banner from a busy board
+CHANNEL_S = 30.0  # paramiko's own limit is an hour
+KEEPALIVE_S = 15  # so that a site's router does not forget a connection that waits for a conversion
+_GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+_LAST_WORDS_S = 1.0
+_MOST_BYTES = 2000
+
+
+class Adapter(docker.transport.SSHHTTPAdapter):
+    """
+    The SDK waits without an end for a host that drops packets, and opens a session for each kind of request.
+
+    Args:
+        remaining_s: asked when it connects.
+    """
+
+    ssh_params: dict[str, Any]  # of the SDK
+
+    def __init__(self, address: str, remaining_s: Callable[[], float]) -> None:
+        self._remaining_s = remaining_s
+        super().__init__(address)
+
+    def _connect(self) -> None:
+        """The SDK calls it once it has made its client and read ~/.ssh/config."""
+        if self.ssh_client is None:
+            return
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its errors are raised as well
+        self.ssh_client.set_missing_host_key_policy(_Refuse())
+        if _GLOBAL_KNOWN_HOSTS.is_file():
+            self.ssh_client.load_system_host_keys(str(_GLOBAL_KNOWN_HOSTS))
+        limit = min(CONNECT_S, self._remaining_s())
+        limits: dict[str, Any] = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), limit)
+        try:
+            self.ssh_client.connect(
+                **self.ssh_params, **limits, channel_timeout=CHANNEL_S, transport_factory=_transport
+            )
+        except BaseException:
+            self.ssh_client.close()
+            raise
+        if self._transport is not None:
+            self._transport.set_keepalive(KEEPALIVE_S)
+
+    @property
+    def _transport(self) -> "_Transport | None":
+        transport = self.ssh_client.get_transport() if self.ssh_client else None
+        return transport if isinstance(transport, _Transport) else None
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        """One pool: the SDK's is one for each URL, and sshd allows ten sessions."""
+        return super().get_connection("docker")
+
+    def last_words(self) -> str:
+        """What the shell over there said on its standard error, for which it gets a moment."""
+        transport = self._transport
+        return _words(transport.last) if transport and transport.last else ""
+
+
+class _Transport(paramiko.Transport):
+    last: paramiko.Channel | None = None
+
+    def open_session(self, *arguments: Any, **named: Any) -> paramiko.Channel:
+        self.last = super().open_session(*arguments, **named)
+        return self.last
+
+
+def _transport(sock: Any, **options: Any) -> _Transport:
+    return _Transport(sock, disabled_algorithms=options.get("disabled_algorithms"))
+
+
+def _words(channel: paramiko.Channel) -> str:
+    until = time.monotonic() + _LAST_WORDS_S
+    while not channel.exit_status_ready() and time.monotonic() < until:
+        time.sleep(0.02)
+    said = b""
+    while channel.recv_stderr_ready() and len(said) < _MOST_BYTES:
+        said += channel.recv_stderr(_MOST_BYTES)
+    return said.decode(errors="replace")
+
+
+class _Refuse(paramiko.MissingHostKeyPolicy):
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        raise FleetError(
+            f"its SSH host key is not known here: {key.get_name()} {key.fingerprint}",
+            hint="The right device tells the same: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub (or _rsa, _ecdsa). "
+            f"Then accept it: ssh-keyscan {_scanned(hostname)} >> ~/.ssh/known_hosts",
+        )
+
+
+def _scanned(hostname: str) -> str:
+    """As ssh-keyscan wants it, from paramiko's "[host]:port"."""
+    host, _, port = hostname.removeprefix("[").partition("]:")
+    return f"-p {port} {shlex.quote(host)}" if port else shlex.quote(hostname)
