@@ -15,7 +15,7 @@ from typing import Any
 
 FOLDER = ".status"
 HUNG_AFTER = timedelta(seconds=30)
-_MAX_BYTES = 2**16
+MAX_BYTES = 2**16
 
 
 class State(Enum):
@@ -65,11 +65,20 @@ def read_status(path: Path) -> Status | None:
     """The status that this file tells; None where there is none that can be read."""
     try:
         with path.open("rb") as file:
-            values = json.loads(file.read(_MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+            data = file.read(MAX_BYTES)
+    except OSError:
+        return None
+    return parse_status(data, path.stem)
+
+
+def parse_status(data: bytes, job: str) -> Status | None:
+    """As `read_status`; a copy of another job's says nothing of this one."""
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
         return None
     status = _status(values) if isinstance(values, dict) else None
-    return status if status and status.job == path.stem else None  # a copy of another job's says nothing of this one
+    return status if status and status.job == job else None
 
 
 def _status(values: dict[str, Any]) -> Status | None:

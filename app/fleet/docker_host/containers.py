@@ -1,0 +1,172 @@
+"""
+This project's containers on one device, by their slots.
+
+What Docker tells of them comes from the device, so nothing of it is taken for what it ought to be.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from app.errors import FleetError
+from app.fleet.base import LABEL, Container, Slot
+from app.fleet.docker_host.connection import Connection
+from app.fleet.host import Watch
+from app.text import masked, printable
+
+LABEL_RESTART = f"{LABEL}.restart"  # the policy while it serves; the previous one has none, or a reboot would start it
+STOP_S = 30  # as stop_grace_period of docker-compose.yml
+_CONFLICT = 409
+_NEVER = "0001-01-01"  # Docker's word for a moment that was not yet
+_LAST_LINES = 15
+_MOST_SHOWN = 1500
+
+
+@dataclass(frozen=True)
+class Found:
+    """One container, as Docker tells of it."""
+
+    id: str
+    container: Container
+    hostname: str = ""
+    started: str = ""  # UTC, ISO 8601, by the device's clock; empty: never
+    restarts: int = 0
+    is_out_of_memory: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Containers:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def find(self, slot: Slot, watch: Watch) -> Found | None:
+        """
+        Raises:
+            FleetError: there is one of that name, and it is not this project's.
+        """
+        with self._connection.request(watch) as client:
+            try:
+                told = client.api.inspect_container(slot.value)
+            except NotFound:
+                return None
+        found = read(told)
+        if LABEL not in found.container.labels:
+            raise FleetError(
+                f"a container {slot.value} is there that jetsmith did not make",
+                hint=f"Rename or remove it on the device: docker rename {slot.value} …",
+            )
+        return found
+
+    def create(
+        self, slot: Slot, arguments: Mapping[str, Any], image: str, labels: Mapping[str, str], watch: Watch
+    ) -> Found:
+        """
+        Args:
+            arguments: of `Spec`; mounts and the log's are as Docker's API has them, which the SDK hands on.
+            image: in the place of the one that `arguments` name.
+        """
+        restart = arguments.get("restart_policy", {}).get("Name", "no")
+        own = {
+            "image": image,
+            "name": slot.value,
+            "labels": {**arguments.get("labels", {}), **labels, LABEL_RESTART: restart},
+            "use_config_proxy": False,  # the operator's own proxies, maybe with a password, are not the device's
+        }
+        with self._connection.request(watch) as client:
+            client.containers.create(**{**arguments, **own})
+        made = self.find(slot, watch)
+        if made is None:
+            raise FleetError(f"{slot.value} is gone again", hint="Does somebody else work on the device?")
+        return made
+
+    def start(self, found: Found, watch: Watch) -> None:
+        """It is started again after a crash or a reboot, if what it was made from says so."""
+        self._restart(found, found.container.label(LABEL_RESTART) or "no", watch)
+        with self._connection.request(watch) as client:
+            client.api.start(found.id)
+
+    def stop(self, found: Found, watch: Watch) -> None:
+        with self._connection.request(watch) as client:
+            client.api.stop(found.id, timeout=STOP_S)
+
+    def rest(self, found: Found, watch: Watch) -> None:
+        """A reboot must not start it."""
+        self._restart(found, "no", watch)
+
+    def _restart(self, found: Found, policy: str, watch: Watch) -> None:
+        setting: Any = {"Name": policy, "MaximumRetryCount": 0}
+        with self._connection.request(watch) as client:
+            client.api.update_container(found.id, restart_policy=setting)
+
+    def rename(self, found: Found, slot: Slot, watch: Watch) -> None:
+        with self._connection.request(watch) as client:
+            client.api.rename(found.id, slot.value)
+
+    def remove(self, slot: Slot, watch: Watch) -> None:
+        """Whether it runs or not; does nothing where there is none."""
+        while (found := self.find(slot, watch)) is not None:
+            with self._connection.request(watch) as client:
+                try:
+                    client.api.remove_container(found.id, force=True)
+                except NotFound:
+                    return
+                except APIError as error:  # somebody's removal is under way
+                    if error.status_code != _CONFLICT:
+                        raise
+            time.sleep(0.2)
+
+    def last_words(self, found: Found, watch: Watch, lines: int = _LAST_LINES) -> str:
+        with self._connection.request(watch) as client:
+            said = client.api.logs(found.id, tail=lines)
+        text = said.decode(errors="replace") if isinstance(said, bytes) else ""
+        return masked(printable(text[-_MOST_SHOWN:].strip(), keep="\n"))
+
+
+def read(told: Any) -> Found:
+    """What `inspect` tells; whatever is missing or of another kind counts as not told."""
+    state, config = _table(told, "State"), _table(told, "Config")
+    exit_code, restarts = state.get("ExitCode"), _value(told, "RestartCount")
+    container = Container(
+        state=_text(state, "Status"),
+        image=_text(told, "Image"),
+        health=_health(state),
+        exit_code=exit_code if isinstance(exit_code, int) else -1,
+        created=_text(told, "Created"),
+        labels={str(name): str(value) for name, value in _table(config, "Labels").items()},
+    )
+    return Found(
+        id=_text(told, "Id"),
+        container=container,
+        hostname=_text(config, "Hostname"),
+        started="" if _text(state, "StartedAt").startswith(_NEVER) else _text(state, "StartedAt"),
+        restarts=restarts if isinstance(restarts, int) else 0,
+        is_out_of_memory=state.get("OOMKilled") is True,
+        environment=_environment(config.get("Env")),
+    )
+
+
+def _health(state: Mapping[str, Any]) -> str:
+    health = _text(_table(state, "Health"), "Status")
+    return "" if health == "none" else health
+
+
+def _environment(entries: Any) -> dict[str, str]:
+    pairs = (str(entry).partition("=") for entry in entries or ()) if isinstance(entries, list | None) else ()
+    return {name: value for name, _, value in pairs}
+
+
+def _value(values: Any, name: str) -> Any:
+    return values.get(name) if isinstance(values, dict) else None
+
+
+def _table(values: Any, name: str) -> dict[str, Any]:
+    value = _value(values, name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(values: Any, name: str) -> str:
+    value = _value(values, name)
+    return value if isinstance(value, str) else ""
