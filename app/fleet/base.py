@@ -68,7 +68,13 @@ class Fleet:
 @dataclass(frozen=True)
 class Image:
     name: str  # registry/repository:tag
-    digest: str  # sha256:… of its configuration, which is the same wherever the image is
+    digest: str  # sha256:…, as the operator's Docker calls it
+
+    @property
+    def on_device(self) -> str:
+        """The name it has on every device; containers are made by it, for ids differ between Docker's two stores."""
+        repository = self.name.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        return f"jetsmith-fleet/{repository}:{self.digest.rpartition(':')[2]}"
 
 
 @dataclass(frozen=True)
