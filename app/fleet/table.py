@@ -1,10 +1,12 @@
 """The fleet as a table of rich's, live or once; who calls prints it."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.fleet.plan import Plan
 from app.fleet.report import plan_rows, shown
+from app.fleet.status import HEADS, DeviceStatus, row
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,6 +20,14 @@ def plan_table(plans: Sequence[tuple[str, Plan]]) -> "Table":
     for name, step, reason in plan_rows(plans):
         table.add_row(*_cells("" if name == last else name, step, reason))
         last = name
+    return table
+
+
+def status_table(statuses: Iterable[DeviceStatus], now: datetime) -> "Table":
+    table = _table(*HEADS)
+    for status in statuses:
+        style = None if status.is_good else "yellow" if status.seen.is_reachable else "red"
+        table.add_row(*_cells(*row(status, now)), style=style)
     return table
 
 
