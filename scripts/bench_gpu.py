@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engines.header import write_header
+from app.infer.frame import Nv12
 from app.infer.gpu import layout
-from app.infer.gpu.frames import Nv12
 from app.infer.gpu.geometry import frame_record
 from app.infer.gpu.kernels import load_kernels
 from app.infer.gpu.model import GpuModel

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Any
 
 from app.infer import memory
+from app.infer.frame import Pixels
 from app.infer.lane import Item, Lane, SourceState
 from app.infer.sources.base import Source, Take
 from app.progress import Reporter
-from app.types import Image
 
 READ_AT_ONCE = 4
 """So many sources of files are read at a time; the next begins where one ends."""
@@ -49,7 +49,7 @@ class Reading:
         self._began = 0.0
         self._start: Callable[[Lane], None]
 
-    def start(self, take: Take, prepare: Callable[[Image], Any]) -> "Reading":
+    def start(self, take: Take, prepare: Callable[[Pixels], Any]) -> "Reading":
         """Begin to read: `take` gives the arrays for frames, `prepare` is what may be done with them ahead."""
         memory.prepare_for_frames(live=self._forever or any(lane.source.live for lane in self._lanes))
         self._start = lambda lane: lane.start(take, prepare)

@@ -10,11 +10,10 @@ from enum import Enum
 from typing import Any
 
 from app.errors import JetsmithError, SourceError
-from app.infer.frame import Failure, Frame, Kind
+from app.infer.frame import Failure, Frame, Kind, Pixels
 from app.infer.sources.base import Source, Take
 from app.progress import Reporter
 from app.text import printable
-from app.types import Image
 
 _RATE_OVER = 50  # the frames that a rate or a latency is of
 _FAILURES = 64  # that wait beside the frames
@@ -60,7 +59,7 @@ class Item:
 
     @property
     def for_engine(self) -> Any:
-        return self.ready if self.ready is not None or isinstance(self.what, Failure) else self.what.image
+        return self.ready if self.ready is not None or isinstance(self.what, Failure) else self.what.pixels
 
 
 class Lane:
@@ -76,7 +75,7 @@ class Lane:
         self.source = source
         self.stop = threading.Event()
         self.take: Take
-        self.prepare: Callable[[Image], Any]
+        self.prepare: Callable[[Pixels], Any]
         self.room = 2
         self.items: deque[Item] = deque()
         self.ended = False
@@ -90,7 +89,7 @@ class Lane:
         self._given: deque[tuple[float, float]] = deque(maxlen=_RATE_OVER)  # (when, latency in ms)
         self._thread = threading.Thread(target=self._work, name=f"read {source.name}", daemon=True)
 
-    def start(self, take: Take, prepare: Callable[[Image], Any]) -> None:
+    def start(self, take: Take, prepare: Callable[[Pixels], Any]) -> None:
         self.take, self.prepare = take, prepare
         self._thread.start()
 
@@ -128,7 +127,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """For another frame; the lock is held by the caller."""
-        held = [item.what.image.nbytes for item in self.items if isinstance(item.what, Frame)]
+        held = [item.what.pixels.nbytes for item in self.items if isinstance(item.what, Frame)]
         return len(held) < self.room and sum(held) < _QUEUED_BYTES and len(self.items) < self.room + _FAILURES
 
     def pop(self) -> Item:
@@ -162,7 +161,7 @@ class Lane:
             for what in self.source.read(self):
                 came = time.monotonic()
                 is_waited_for = isinstance(what, Frame) and what.kind is not Kind.LIVE
-                ready = self.prepare(what.image) if is_waited_for and isinstance(what, Frame) else None
+                ready = self.prepare(what.pixels) if is_waited_for and isinstance(what, Frame) else None
                 if not self._put(Item(what, ready, came)):
                     break
             whole = True

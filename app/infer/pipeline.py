@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, runtime_checkable
 
 from app.infer.ahead import Reading
-from app.infer.frame import Failure, Frame
+from app.infer.frame import Failure, Frame, Nv12, Pixels
 from app.infer.lane import Item, Lane
 from app.infer.sinks.base import Sink
 from app.infer.sinks.open import SinkOptions, open_sinks
@@ -51,11 +51,19 @@ class Predictor(Protocol):
 class PreparesAhead(Protocol):
     """A predictor that can do a part of its work in the thread that reads, while the engine runs."""
 
-    def prepare(self, image: Image) -> Any: ...
+    def prepare(self, image: Any) -> Any: ...
+
+
+@runtime_checkable
+class TakesNv12(Protocol):
+    """A predictor that converts what cameras and hardware decoders give by itself."""
+
+    @property
+    def takes_nv12(self) -> bool: ...
 
 
 class FrameBuffers(Protocol):
-    def take(self, shape: tuple[int, int, int]) -> Image: ...
+    def take(self, shape: tuple[int, ...]) -> Image: ...
 
 
 @runtime_checkable
@@ -121,7 +129,7 @@ def run(
 def _run_batch(
     batch: list[tuple[Lane, Item]], model: Predictor, sinks: Sequence[Sink], reporter: Reporter, tally: Tally
 ) -> None:
-    images = [item.for_engine for _, item in batch if item.is_frame]
+    images = [given_to(model, item.for_engine) for _, item in batch if item.is_frame]
     results = iter(model.predict_batch(images) if images else [])
     for lane, item in batch:
         if isinstance(item.what, Failure):
@@ -143,19 +151,25 @@ def _fail(failure: Failure, sinks: Sequence[Sink], reporter: Reporter) -> None:
 
 
 def _take_of(predictor: Callable[[], Predictor]) -> Take:
-    def take(shape: tuple[int, int, int]) -> Image:
+    def take(shape: tuple[int, ...]) -> Image:
         model = predictor()
         return model.frame_buffers.take(shape) if isinstance(model, OwnsBuffers) else fresh(shape)
 
     return take
 
 
-def _prepare_of(predictor: Callable[[], Predictor]) -> Callable[[Image], Any]:
-    def prepare(image: Image) -> Any:
+def _prepare_of(predictor: Callable[[], Predictor]) -> Callable[[Pixels], Any]:
+    def prepare(pixels: Pixels) -> Any:
         model = predictor()
-        return model.prepare(image) if isinstance(model, PreparesAhead) else None
+        return model.prepare(given_to(model, pixels)) if isinstance(model, PreparesAhead) else None
 
     return prepare
+
+
+def given_to(model: Predictor, frame: Any) -> Any:
+    """A frame as this model takes it; what was prepared stays as it is."""
+    takes_it = isinstance(model, TakesNv12) and model.takes_nv12
+    return frame if takes_it or not isinstance(frame, Nv12) else frame.bgr
 
 
 def _closed_at_the_end(sinks: Sequence[Sink]) -> ExitStack:

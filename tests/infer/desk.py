@@ -13,9 +13,9 @@ class Desk:
         self.told: list[str] = []
         self.losses: list[tuple[str, float]] = []
         self.shares: list[float] = []
-        self.taken: list[tuple[int, int, int]] = []
+        self.taken: list[tuple[int, ...]] = []
 
-    def take(self, shape: tuple[int, int, int]) -> Image:
+    def take(self, shape: tuple[int, ...]) -> Image:
         self.taken.append(shape)
         return fresh(shape)
 

@@ -2,7 +2,6 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import SourceError
+from app.infer.frame import Nv12, Pixels
 from app.runtime.cuda import CudaSession, HostMemory
-from app.types import Image
 from app.vision.preprocess import check_picture
 
 _LEAST_BYTES = 1 << 16
@@ -19,22 +18,7 @@ _IDLE_BLOCKS, _IDLE_BYTES = 8, 256 << 20  # page-locked memory is taken from all
 _SLACK = 32  # the kernels read whole words of 16 bytes
 
 
-@dataclass(frozen=True, eq=False)
-class Nv12:
-    """A frame as cameras and hardware decoders give it: BT.601, limited range."""
-
-    y: npt.NDArray[np.uint8]  # (h, w)
-    uv: npt.NDArray[np.uint8]  # (⌈h/2⌉, ⌈w/2⌉, 2)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.y.shape[0], self.y.shape[1]
-
-
-AnyFrame = Image | Nv12
-
-
-def check_frame(frame: AnyFrame) -> None:
+def check_frame(frame: Pixels) -> None:
     """
     Raises:
         SourceError: it is neither BGR bytes nor two planes of NV12 that fit each other.

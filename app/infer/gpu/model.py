@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.infer.frame import Nv12, Pixels
 from app.infer.gpu import layout
 from app.infer.gpu.frame_path import FramePath
-from app.infer.gpu.frames import AnyFrame, FrameBuffers, Nv12, check_frame
+from app.infer.gpu.frames import FrameBuffers, check_frame
 from app.infer.gpu.geometry import filter_taps, frame_record
 from app.infer.gpu.kernels import load_kernels
 from app.infer.gpu.results import detections_of
@@ -23,7 +24,7 @@ from app.progress import Reporter
 from app.runtime.base import DeviceRunner
 from app.runtime.cuda import cuda_errors_as_ours
 from app.runtime.ranges import stage
-from app.types import Image, Result, Speed, Task
+from app.types import Result, Speed, Task
 from app.vision.decode import Thresholds
 
 _SIZES_KEPT = 64
@@ -46,6 +47,8 @@ class GpuModel:
         BackendUnavailable, EngineError: the kernels cannot be had, or the GPU refuses them.
         ModelError: the engine's tensors are of no layout that jetsmith knows.
     """
+
+    takes_nv12 = True
 
     def __init__(self, runner: DeviceRunner, thresholds: Thresholds, store: Path, reporter: Reporter) -> None:
         self._runner, self._session = runner, runner.session
@@ -70,19 +73,22 @@ class GpuModel:
         """Whether a frame's work is one CUDA graph."""
         return self._path.captured
 
-    def prepare(self, frame: Image) -> Image:
+    def prepare(self, frame: Pixels) -> Pixels:
         """The frame where the GPU reads it itself, for `predict`: copied there in the thread that reads it."""
         check_frame(frame)
+        if isinstance(frame, Nv12):
+            y, uv = (self._reachable(plane)[0] for plane in (frame.y, frame.uv))
+            return frame if y is frame.y and uv is frame.uv else Nv12(y, uv)
         return self._reachable(frame)[0]
 
-    def predict(self, frame: AnyFrame) -> Result:
+    def predict(self, frame: Pixels) -> Result:
         """
         Raises:
             SourceError: it is neither BGR bytes (height, width, 3) nor NV12.
         """
         return self.predict_batch([frame])[0]
 
-    def predict_batch(self, frames: Sequence[AnyFrame]) -> list[Result]:
+    def predict_batch(self, frames: Sequence[Pixels]) -> list[Result]:
         """As `predict`, for any number of frames: as many at once as the engine takes."""
         for frame in frames:
             check_frame(frame)
@@ -92,7 +98,7 @@ class GpuModel:
             results += self._run(frames[start : start + size])
         return results
 
-    def _run(self, frames: Sequence[AnyFrame]) -> list[Result]:
+    def _run(self, frames: Sequence[Pixels]) -> list[Result]:
         start = perf_counter()
         with stage("frame"), cuda_errors_as_ours("running frames"), self._session.current():
             held = [self._place(slot, frame) for slot, frame in enumerate(frames)]
@@ -111,7 +117,7 @@ class GpuModel:
         speed = _speed(stages, launched - start, done - launched, perf_counter() - done, len(frames))
         return [Result(self._plan.task, shape, speed, *answer) for shape, answer in found]
 
-    def _place(self, slot: int, frame: AnyFrame) -> Sequence[npt.NDArray[Any]]:
+    def _place(self, slot: int, frame: Pixels) -> Sequence[npt.NDArray[Any]]:
         """Tell the GPU of a frame; returns what must live until it has been read."""
         with stage("place"):
             planes = (frame.y, frame.uv) if isinstance(frame, Nv12) else (frame,)
@@ -148,7 +154,7 @@ class GpuModel:
     def _new_record(self, frame_hw: tuple[int, int]) -> bytes:
         return frame_record(frame_hw, self._plan.input_hw, self._plan.task, self._plan.proto_hw).tobytes()[_FIXED:]
 
-    def _give_room(self, slot: int, frame: AnyFrame) -> npt.NDArray[np.uint8] | None:
+    def _give_room(self, slot: int, frame: Pixels) -> npt.NDArray[np.uint8] | None:
         """Where the kernels may write what hangs on the frame: masks, or the weights of a filter."""
         if self._plan.task is Task.SEGMENT:
             return self._give_mask_room(slot)
@@ -186,7 +192,7 @@ class GpuModel:
         start = slot * words * rows
         return self._workspace.records[start : start + words * rows].reshape(rows, words)
 
-    def _result(self, slot: int, frame: AnyFrame, masks: npt.NDArray[np.uint8] | None) -> Any:
+    def _result(self, slot: int, frame: Pixels, masks: npt.NDArray[np.uint8] | None) -> Any:
         shape = (frame.shape[0], frame.shape[1])
         if self._plan.task is Task.CLASSIFY:
             classes = self._plan.layout.classes

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from app.engines.engine import Engine
-from app.infer.pipeline import OwnsBuffers, Predictor, PreparesAhead
+from app.infer.frame import Pixels
+from app.infer.pipeline import OwnsBuffers, Predictor, PreparesAhead, given_to
 from app.infer.service.plan import ModelPlan
 from app.infer.sources.base import fresh
 from app.metadata import ModelMetadata
@@ -56,12 +57,14 @@ class _Ready:
     """A frame that was prepared for one engine; another one that took over meanwhile needs the frame itself."""
 
     owner: Loaded
-    image: Image
+    pixels: Pixels
     prepared: Any
 
 
 class Switch:
     """The engine of the moment, in the form of a model. Only the thread that runs it may `turn`."""
+
+    takes_nv12 = True  # and gives it to the engine as that one takes it
 
     def __init__(self, first: Loaded) -> None:
         self._now = first
@@ -88,11 +91,11 @@ class Switch:
         with self._used() as loaded:
             return loaded.model.predict_batch([_for(loaded, image) for image in images])
 
-    def prepare(self, image: Image) -> Any:
+    def prepare(self, pixels: Pixels) -> Any:
         with self._used() as loaded:
             model = loaded.model
-            prepared = model.prepare(image) if isinstance(model, PreparesAhead) else None
-        return None if prepared is None else _Ready(loaded, image, prepared)
+            prepared = model.prepare(given_to(model, pixels)) if isinstance(model, PreparesAhead) else None
+        return None if prepared is None else _Ready(loaded, pixels, prepared)
 
     @contextmanager
     def _used(self) -> Iterator[Loaded]:
@@ -108,13 +111,15 @@ class Switch:
     def frame_buffers(self) -> "Switch":
         return self
 
-    def take(self, shape: tuple[int, int, int]) -> Image:
+    def take(self, shape: tuple[int, ...]) -> Image:
         with self._used() as loaded:
             model = loaded.model
             return model.frame_buffers.take(shape) if isinstance(model, OwnsBuffers) else fresh(shape)
 
 
 def _for(loaded: Loaded, image: Any) -> Any:
-    if not isinstance(image, _Ready):
-        return image
-    return image.prepared if image.owner is loaded else image.image
+    if isinstance(image, _Ready):
+        if image.owner is loaded:
+            return image.prepared
+        image = image.pixels
+    return given_to(loaded.model, image)

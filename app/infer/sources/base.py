@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 
 from app.errors import SourceError
-from app.infer.frame import Failure, Frame
+from app.infer.frame import Failure, Frame, Pixels
 from app.types import Image
 
-Take = Callable[[tuple[int, int, int]], Image]
-"""Gives an array of (height, width, 3) bytes for a frame to be written into."""
+Take = Callable[[tuple[int, ...]], Image]
+"""Gives an array of bytes for a frame to be written into: (height, width, 3), or the rows of NV12's planes."""
 
-Shot = Callable[[Take], Image]
+Shot = Callable[[Take], Pixels]
 """A frame that was received but not yet decoded: those that are left out cost nothing more."""
 
 
@@ -26,7 +26,7 @@ class Desk(Protocol):
         """Set when the run is over."""
         ...
 
-    def take(self, shape: tuple[int, int, int]) -> Image:
+    def take(self, shape: tuple[int, ...]) -> Image:
         """An array for a frame; where the engine has buffers of its own, one of those."""
         ...
 
@@ -99,6 +99,6 @@ class Sieve:
         return limit is not None and seconds is not None and seconds >= limit
 
 
-def fresh(shape: tuple[int, int, int]) -> Image:
+def fresh(shape: tuple[int, ...]) -> Image:
     """`Take` where nobody has buffers of their own."""
     return np.empty(shape, np.uint8)

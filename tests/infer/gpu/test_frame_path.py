@@ -12,8 +12,8 @@ import pytest
 
 from app.engines.header import read_header, write_header
 from app.errors import EngineError
+from app.infer.frame import Nv12
 from app.infer.gpu import kernels, model_for
-from app.infer.gpu.frames import Nv12
 from app.infer.gpu.model import GpuModel
 from app.progress import SilentReporter
 from app.runtime import tensorrt_compat as compat

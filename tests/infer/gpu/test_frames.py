@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from app.errors import EngineError, SourceError
-from app.infer.gpu.frames import FrameBuffers, Nv12, check_frame
+from app.infer.frame import Nv12
+from app.infer.gpu.frames import FrameBuffers, check_frame
 from app.infer.gpu.workspace import _Rooms
 from app.runtime.cuda import CudaSession
 from tests.doubles.kernels_on_cpu import KERNELS

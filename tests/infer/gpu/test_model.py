@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.infer.gpu.frames import Nv12
+from app.infer.frame import Nv12
 from app.infer.gpu.model import GpuModel
 from app.progress import SilentReporter
 from app.types import GpuMemory, Image, Result, Task

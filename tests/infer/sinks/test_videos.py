@@ -62,7 +62,7 @@ def test_pictures_stay_pictures_among_videos(tmp_path: Path) -> None:
 
 
 def test_a_frame_of_another_size_or_a_source_from_the_start_begins_another_video(tmp_path: Path) -> None:
-    larger = [replace(moment, image=frame(height=61, width=41).image) for moment in film("a.mp4", 9)[4:]]
+    larger = [replace(moment, pixels=frame(height=61, width=41).image) for moment in film("a.mp4", 9)[4:]]
     _film(tmp_path, *film("a.mp4", 4), *larger, *film("a.mp4", 2)).close()
 
     assert _names(tmp_path) == ["a-2.mp4", "a-3.mp4", "a.mp4"]
