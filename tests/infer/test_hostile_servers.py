@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from app.infer.frame import Failure, Frame
+from app.infer.sources import base as sources
 from app.infer.sources.base import Selection, Shot
 from app.infer.sources.errors import refused
 from app.infer.sources.live import Feed, Live, Patience
@@ -66,7 +67,7 @@ def test_a_way_to_sign_in_that_nobody_knows_is_a_refusal(scheme: str) -> None:
 
 def test_a_refusal_amid_the_frames_is_a_loss() -> None:
     @contextmanager
-    def connect(stop: threading.Event) -> Iterator[Feed]:
+    def connect(desk: sources.Desk) -> Iterator[Feed]:
         def shots() -> Iterator[Shot]:
             yield lambda take: take((2, 2, 3))
             raise refused("403")

@@ -1,20 +1,16 @@
-"""Video files, paths on standard input, and the CSI camera's pipe."""
+"""Video files, paths on standard input, and cameras that are not there."""
 
 import io
 import os
-import stat
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.errors import SourceError
 from app.infer.frame import Failure, Frame, Kind
 from app.infer.sources.base import Selection
 from app.infer.sources.choose import open_sources
-from app.infer.sources.csi import CsiCamera
 from app.infer.sources.live import Patience
 from tests.infer.desk import Desk
 from tests.infer.doubles import encoded, photo
@@ -188,101 +184,6 @@ def test_without_pyav_the_error_says_what_to_install(tmp_path: Path, monkeypatch
         (failure,) = opened.read(Desk())
         assert isinstance(failure, Failure)
         assert failure.error.hint == "Install it: pip install 'jetsmith[video]'"
-
-
-def test_the_command_of_a_csi_camera() -> None:
-    camera = CsiCamera.parse("csi://1?width=640&height=360&fps=60")
-
-    assert " ".join(camera.command()) == (
-        "gst-launch-1.0 -q nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),width=640,height=360,framerate=60/1"
-        " ! nvvidconv ! video/x-raw,format=NV12,width=640,height=360 ! queue max-size-buffers=1 leaky=downstream"
-        " ! fdsink fd=1 sync=false"
-    )
-    assert camera.frame_bytes == 640 * 360 * 3 // 2
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["csi://", "csi://x", "csi://0?width=641", "csi://0?fps=0", "csi://0?gain=3", "csi://0/1", "csi://0?fps=x"],
-)
-def test_a_csi_camera_that_cannot_be_is_refused(address: str) -> None:
-    with pytest.raises(SourceError) as error:
-        CsiCamera.parse(address)
-
-    assert "csi://0" in error.value.hint
-
-
-_FAKE_GST = """#!/usr/bin/env python3
-import os, signal, sys, time
-signal.signal(signal.SIGINT, lambda *_: (open(os.environ["GST_LOG"], "a").write("interrupted\\n"), sys.exit(0)))
-open(os.environ["GST_LOG"], "a").write(" ".join(sys.argv[1:]) + "\\n")
-for number in range(int(os.environ["GST_FRAMES"])):
-    luma = bytes([100 + number]) * (64 * 48)
-    os.write(1, luma + bytes([128]) * (64 * 24))
-    time.sleep(0.02)
-if os.environ["GST_END"] == "hang":
-    time.sleep(100)
-sys.stderr.write("Error generated. Argus: no cameras available\\n")
-sys.exit(1)
-"""
-
-
-@pytest.fixture
-def gst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program called gst-launch-1.0, and where it writes what happened to it."""
-    program, log = tmp_path / "gst-launch-1.0", tmp_path / "log"
-    program.write_text(_FAKE_GST)
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    log.touch()
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("GST_LOG", str(log))
-    monkeypatch.setenv("GST_FRAMES", "6")
-    monkeypatch.setenv("GST_END", "die")
-    return log
-
-
-def test_a_csi_camera_is_read_lost_and_tried_again(gst: Path) -> None:
-    patience = Patience(stall_s=5, first_retry_s=0.05, last_retry_s=0.1)
-    (source,) = open_sources(["csi://0?width=64&height=48"], patience=patience)
-    desk, frames = Desk(), []
-    for item in source.read(desk):
-        frames.append(item)
-        if len(frames) == 15:
-            desk.stop.set()
-
-    first = frames[0]
-    assert isinstance(first, Frame)
-    assert first.image.shape == (48, 64, 3)
-    assert float(first.image.mean()) == pytest.approx((100 - 16) * 255 / 219, abs=2), "NV12 in limited range"
-    assert desk.told[:2] == ["lost", "back"]
-    assert "Argus: no cameras available" in desk.losses[0][0]
-    assert "sensor-id=0" in gst.read_text()
-
-
-def test_a_csi_camera_that_hangs_is_lost_and_interrupted(gst: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GST_END", "hang")
-    patience = Patience(stall_s=0.3, first_retry_s=0.05, last_retry_s=0.1)
-    (source,) = open_sources(["csi://0?width=64&height=48"], patience=patience)
-    desk = Desk()
-    for count, _ in enumerate(source.read(desk)):
-        if count == 7:
-            desk.stop.set()
-
-    assert desk.told[0] == "lost"
-    assert "no frame for" in desk.losses[0][0]
-    deadline = time.monotonic() + 5
-    while gst.read_text().count("interrupted") < 2:
-        assert time.monotonic() < deadline
-
-
-def test_without_gstreamer_a_csi_camera_ends_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    (source,) = open_sources(["csi://0"])
-
-    (failure,) = source.read(Desk())
-
-    assert isinstance(failure, Failure)
-    assert "gst-launch-1.0" in failure.error.message
 
 
 def test_a_camera_that_is_not_there_is_tried_again() -> None:

@@ -64,7 +64,7 @@ class _Chooser:
             self._append(Listed(self._stdin, self._selection))
         elif at_this_machine:
             number = int(at_this_machine[1])
-            self._append(self._live(name, lambda stop: camera(number)))
+            self._append(self._live(name, lambda desk: camera(number)))
         elif address:
             self._append(self._stream(name, address[1].lower()))
         else:
@@ -87,12 +87,12 @@ class _Chooser:
         try:
             urlsplit(name)
             if scheme in ("rtsp", "rtsps"):
-                return self._live(name, lambda stop: rtsp(name, self._patience.stall_s))
+                return self._live(name, lambda desk: rtsp(name, self._patience.stall_s))
             if scheme in ("http", "https"):
-                return self._live(name, lambda stop: self._over_http(name, stop))
+                return self._live(name, lambda desk: self._over_http(name, desk.stop))
             if scheme == "csi":
                 wanted = CsiCamera.parse(name)
-                return self._live(name, lambda stop: csi(wanted, self._patience.stall_s))
+                return self._live(name, lambda desk: csi(wanted, self._patience.stall_s, desk))
             error = SourceError(f"{scheme}:// is no source", hint=_KNOWN)
         except SourceError as refused:
             error = refused

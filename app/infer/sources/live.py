@@ -1,6 +1,5 @@
 """Sources that go on for ever: newest frame first, and lost ones are tried again until the end of the run."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -31,9 +30,9 @@ class Feed:
     whole: Callable[[Desk], Iterator[Frame | Failure]] | None = None  # in place of `shots`: all that there is
 
 
-Connect = Callable[[threading.Event], AbstractContextManager[Feed]]
+Connect = Callable[[Desk], AbstractContextManager[Feed]]
 """
-Opens the source, given what is set when the run is over; leaving it closes it.
+Opens the source, given where it works; leaving it closes it.
 
 Raises:
     SourceError: when it cannot be opened, and out of the shots when it is lost.
@@ -110,7 +109,7 @@ class Live:
 
     def _open(self, desk: Desk) -> "_Opened":
         with ExitStack() as stack:
-            feed = stack.enter_context(self._connect(desk.stop))
+            feed = stack.enter_context(self._connect(desk))
             first = next(feed.shots, None)
             if first is None and feed.whole is None:
                 raise SourceError("it ended before the first frame", hint="Look what the camera sends.")
@@ -127,7 +126,7 @@ class Live:
             if not self._sieve.wants(self._index, now):
                 continue
             try:
-                image = shot(desk.take)
+                pixels = shot(desk.take)
             except SourceError as error:  # one bad frame; the next may be whole
                 if now - last_good > self._patience.stall_s:
                     raise SourceError(
@@ -137,7 +136,7 @@ class Live:
             last_good = now
             desk.back()
             moment = datetime.now(timezone.utc)
-            yield Frame(self.name, self._index, image, moment=moment, rate=rate, kind=Kind.LIVE)
+            yield Frame(self.name, self._index, pixels, moment=moment, rate=rate, kind=Kind.LIVE)
         raise SourceError("the stream ended", hint="Look whether the camera is still on.")
 
     def _is_over(self, desk: Desk) -> bool:
