@@ -117,6 +117,8 @@ def _options(ort: ModuleType, *, optimise: bool) -> Any:
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
     options.log_severity_level = 3  # errors only: it warns that an optimised graph fits this processor alone
+    # Between two runs the cores belong to reading, preparing and decoding, not to threads that wait by spinning.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
