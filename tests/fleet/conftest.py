@@ -23,12 +23,15 @@ def session_rig() -> Iterator[Rig]:
 
 
 @pytest.fixture
-def rig(session_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    """The operator's home is its home, and the devices that a test makes go with the test; the seed stays."""
+def operator(session_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """This process is the operator's, who knows the devices."""
     monkeypatch.setenv("HOME", str(session_rig.home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    before = list(session_rig.devices)
-    yield session_rig
-    for device in [device for device in session_rig.devices if device not in before and device.name != "seed"]:
-        device.remove()
-        session_rig.devices.remove(device)
+    return session_rig
+
+
+@pytest.fixture
+def rig(operator: Rig) -> Iterator[Rig]:
+    """The devices that a test makes go with the test; the seeds stay."""
+    yield operator
+    operator.clear()

@@ -145,6 +145,13 @@ class RealDevice:
         assert self.disk, "it has this machine's disk"
         _done("mount", "-o", f"remount,size={disk}", self.data)
 
+    def clear(self) -> None:
+        """As after the images were loaded."""
+        for kind, everything in (("container", ["--all"]), ("volume", [])):
+            found = self.docker(kind, "ls", "--quiet", *everything).stdout.split()
+            if found:
+                self.docker(kind, "rm", "--force", *found)
+
     def stop(self) -> None:
         self.cut_ssh()
         if self._dockerd is not None:
@@ -171,6 +178,7 @@ class Rig:
 
     root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir="/tmp")))
     devices: list[RealDevice] = field(default_factory=list)
+    _seeds: dict[tuple[str, ...], RealDevice] = field(default_factory=dict)
 
     def __enter__(self) -> "Rig":
         (self.home / ".ssh").mkdir(parents=True, mode=0o700)
@@ -179,9 +187,19 @@ class Rig:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for device in self.devices:
-            device.remove()
+        self.clear(seeds=True)
         remove_folder(self.root)
+
+    def remove(self, device: RealDevice) -> None:
+        device.remove()
+        self.devices.remove(device)
+
+    def clear(self, *, seeds: bool = False) -> None:
+        """Remove the devices."""
+        kept = [] if seeds else list(self._seeds.values())
+        for device in [device for device in self.devices if device not in kept]:
+            device.remove()
+        self.devices[:] = kept
 
     @property
     def home(self) -> Path:
@@ -200,16 +218,15 @@ class Rig:
         return made.start(seed)
 
     def seed(self, *images: str) -> Path:
-        """The disk of a device that has these images of this machine's own Docker; made once."""
-        made = RealDevice("seed", self.root / "seed", self.home)
-        if made not in self.devices:
-            self.devices.append(made)
-            made.start()
-            saved = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-            done = subprocess.run(["docker", "-H", made.socket, "load"], stdin=saved.stdout, capture_output=True)
-            assert (saved.wait(), done.returncode) == (0, 0), done.stderr
+        """The disk of a device that has these images of this machine's own Docker; made once a session."""
+        if images not in self._seeds:
+            made = self._seeds[images] = self.device(f"seed-{len(self._seeds)}")
+            with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
+                loading = ["docker", "-H", made.socket, "load"]
+                done = subprocess.run(loading, stdin=saved.stdout, capture_output=True, check=False)
+            assert (saved.returncode, done.returncode) == (0, 0), done.stderr
             made.stop()
-        return made.data
+        return self._seeds[images].data
 
 
 def remove_orphans() -> None:
