@@ -192,7 +192,12 @@ _OF_THE_SHELL = (
 
 
 def _api(error: BaseException, _: Callable[[], str]) -> FleetError:
-    told = str(getattr(error, "explanation", None) or error)[:_MOST_SHOWN]
+    return refused(str(getattr(error, "explanation", None) or error))
+
+
+def refused(told: str) -> FleetError:
+    """What Docker says of a request that it did not do."""
+    told = told[:_MOST_SHOWN]
     for pattern, what, remedy in _OF_DOCKER:
         if re.search(pattern, told, re.IGNORECASE):
             return FleetError(f"{what}: {told}", hint=remedy)
@@ -214,6 +219,11 @@ _OF_DOCKER = (
         "unknown or invalid runtime",
         "its Docker lacks a runtime",
         "On the device: sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
+    ),
+    (
+        "bind source path does not exist",
+        "a file of its board is missing",
+        "Is it the JetPack that the preset is made for? For a machine that is no Jetson take the preset gpu or cpu.",
     ),
     (
         "unauthorized|denied|authentication required|no basic auth",

@@ -1,5 +1,6 @@
 """The SDK's own SSH transport, with limits on every wait, one pool of channels, and ears for what the shell says."""
 
+import errno
 import logging
 import shlex
 import time
@@ -72,9 +73,32 @@ class Adapter(docker.transport.SSHHTTPAdapter):
 class _Transport(paramiko.Transport):
     last: paramiko.Channel | None = None
 
-    def open_session(self, *arguments: Any, **named: Any) -> paramiko.Channel:
+    def open_session(self, *arguments: Any, **named: Any) -> Any:
         self.last = super().open_session(*arguments, **named)
-        return self.last
+        return _Pipe(self.last)
+
+
+class _Pipe:
+    """
+    A channel that says what a socket says when the other side has closed.
+
+    A daemon whose disk is full answers in the midst of an upload and hangs up: only after a broken pipe its answer is
+    read.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def sendall(self, data: bytes) -> None:
+        try:
+            self._channel.sendall(data)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise BrokenPipeError(errno.EPIPE, str(error)) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
 
 
 def _transport(sock: Any, **options: Any) -> _Transport:

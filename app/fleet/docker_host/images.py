@@ -1,0 +1,178 @@
+"""Images onto a device: pulled by digest, or sent from the operator's own Docker, which may be another device's."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import docker.utils
+from docker.errors import NotFound
+
+from app.errors import FleetError
+from app.fleet.base import Image
+from app.fleet.docker_host.connection import Connection
+from app.fleet.docker_host.errors import not_docker
+from app.fleet.docker_host.transfer import Transfer
+from app.fleet.docker_host.waiting import Within
+from app.fleet.host import Watch
+
+_HERE = "unix:///var/run/docker.sock"
+_RESOLVE_S = 60.0
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's word -> Docker's
+
+
+def here() -> Connection:
+    """The operator's own Docker, as `docker` itself finds it."""
+    return Connection(str(docker.utils.kwargs_from_env().get("base_url", _HERE)))
+
+
+def resolve(name: str, *, is_pulled: bool) -> Image:
+    """
+    The image of a name, with its digest.
+
+    Raises:
+        FleetError: there is none on this machine, or in the registry.
+    """
+    connection = here()
+    try:
+        return Image(name, (_in_registry if is_pulled else _on_machine)(connection, name))
+    finally:
+        connection.close()
+
+
+def _on_machine(connection: Connection, name: str) -> str:
+    with connection.request(Within(_RESOLVE_S)) as client:
+        try:
+            told = _api(client).inspect_image(name)
+        except NotFound as error:
+            raise FleetError(
+                f"there is no image {name} on this machine",
+                hint="Build it (docker compose --env-file config/PRESET.env build), or name a registry in the fleet "
+                "file, from which the devices pull it.",
+            ) from error
+    return _digest(told.get("Id") if isinstance(told, dict) else None)
+
+
+def _in_registry(connection: Connection, name: str) -> str:
+    with connection.request(Within(_RESOLVE_S)) as client:
+        try:
+            told = _api(client).inspect_distribution(name)
+        except NotFound as error:
+            raise FleetError(
+                f"the registry has no image {name}",
+                hint="Push it there, or correct registry and tag in the fleet file.",
+            ) from error
+    descriptor = told.get("Descriptor") if isinstance(told, dict) else None
+    return _digest(descriptor.get("digest") if isinstance(descriptor, dict) else None)
+
+
+def _api(client: Any) -> Any:
+    """What the SDK's images can do has no types."""
+    return client.api
+
+
+def _digest(value: Any) -> str:
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+        raise not_docker("an image without a digest")
+    return value
+
+
+class Images:
+    """
+    Args:
+        registry: of the device; empty: images are sent from this machine.
+    """
+
+    def __init__(self, connection: Connection, registry: str) -> None:
+        self._connection, self._registry = connection, registry
+
+    def load(self, image: Image, watch: Watch) -> None:
+        """Have it there, under the name that containers are made with."""
+        if self._inspect(image.on_device, watch) is not None:
+            return
+        there = self._find(image, watch)
+        if there is None:
+            there = self._pulled(image, watch) if self._registry else self._sent(image, watch)
+        self._name(there, image, watch)
+
+    def _find(self, image: Image, watch: Watch) -> str | None:
+        """By what else its digest may be called there."""
+        for name in (image.digest, f"{_repository(image)}@{image.digest}"):
+            told = self._inspect(name, watch)
+            if told is not None:
+                return name
+        return None
+
+    def _inspect(self, name: str, watch: Watch) -> Mapping[str, Any] | None:
+        with self._connection.request(watch) as client:
+            try:
+                told = _api(client).inspect_image(name)
+            except NotFound:
+                return None
+        if not isinstance(told, dict):
+            raise not_docker("an image that is none")
+        return told
+
+    def _name(self, there: str, image: Image, watch: Watch) -> None:
+        repository, _, tag = image.on_device.partition(":")
+        with self._connection.request(watch) as client:
+            client.api.tag(there, repository, tag)
+
+    def _pulled(self, image: Image, watch: Watch) -> str:
+        name = _repository(image)
+        Transfer(self._connection.twin(), image.name).pull(name, image.digest, watch)
+        return f"{name}@{image.digest}"
+
+    def _sent(self, image: Image, watch: Watch) -> str:
+        info: Any = self._connection.ask(watch, lambda client: client.api.info())
+        local = here()
+        try:
+            here_info: Any = local.ask(watch, lambda client: client.api.info())
+            told = _image_here(local, image)
+            _require_architecture(image, told, info)
+            transfer = Transfer(self._connection.twin(), image.name)
+            loaded = transfer.send(local, image.digest, _size(told), watch)
+        finally:
+            local.close()
+        if self._inspect(image.digest, watch) is not None:
+            return image.digest
+        if not loaded or not (_has_containerd_store(info) or _has_containerd_store(here_info)):
+            raise FleetError(
+                f"{image.name} arrived as {loaded or 'nothing'}, and should be {image.digest}",
+                hint="Run it again; if that does not help, look at the device's disk (dmesg) and the images here.",
+            )
+        return loaded
+
+
+def _image_here(local: Connection, image: Image) -> Mapping[str, Any]:
+    with local.request(Within(_RESOLVE_S)) as client:
+        told = _api(client).inspect_image(image.digest)
+    return told if isinstance(told, dict) else {}
+
+
+def _require_architecture(image: Image, told: Mapping[str, Any], info: Any) -> None:
+    """Gigabytes that could never run there are not sent."""
+    there = _ARCHITECTURES.get(str(info.get("Architecture")) if isinstance(info, dict) else "")
+    ours = told.get("Architecture")
+    if there and ours in _ARCHITECTURES.values() and ours != there:
+        raise FleetError(
+            f"{image.name} is made for {ours}, and the device is {there}",
+            hint=f"Build it for that (docker buildx build --platform linux/{there}), or on a device.",
+        )
+
+
+def _size(told: Mapping[str, Any]) -> int:
+    size = told.get("Size")
+    return size if isinstance(size, int) else 0
+
+
+def _has_containerd_store(info: Any) -> bool:
+    """There an image's id is that of its manifest, in the classic store that of its configuration."""
+    status = info.get("DriverStatus") if isinstance(info, dict) else None
+    return any("containerd.snapshotter" in str(row) for row in status or ())
+
+
+def _repository(image: Image) -> str:
+    """Without the tag; a colon before a slash is a port's."""
+    head, slash, last = image.name.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
