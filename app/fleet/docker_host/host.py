@@ -1,0 +1,85 @@
+"""A device behind its Docker, as `app.fleet.host.Host` says."""
+
+from datetime import datetime, timedelta, timezone
+
+from app.errors import FleetError
+from app.fleet.base import BoardFacts, File, Holder, Image, Observed, Role, Slot, Target
+from app.fleet.docker_host.connection import Connection
+from app.fleet.docker_host.containers import Containers
+from app.fleet.docker_host.files import Files
+from app.fleet.docker_host.images import Images
+from app.fleet.docker_host.lease import Lease
+from app.fleet.docker_host.observe import Look
+from app.fleet.docker_host.services import Services
+from app.fleet.docker_host.waiting import Within
+from app.fleet.host import Watch
+
+_LOGS_S = 60.0
+
+
+class DockerHost:
+    """
+    Args:
+        fleet: the name that everything on the device carries.
+        target: None where the device is only looked at, or goes back.
+    """
+
+    def __init__(self, address: str, fleet: str, target: Target | None = None) -> None:
+        self._fleet, self._target = fleet, target
+        self._connection = Connection(address)
+        self._containers = Containers(self._connection)
+        self._lease = Lease(self._connection)
+        self._look = Look(self._connection, fleet, target)
+        self._services = Services(self._connection)
+        self._clock_off_s = 0.0
+
+    def observe(self, watch: Watch) -> Observed:
+        try:
+            seen = self._look.observe(watch)
+        except FleetError as error:
+            return Observed(error=error.message, hint=error.hint)
+        self._clock_off_s = seen.clock_off_s
+        return seen
+
+    def lock(self, holder: Holder, watch: Watch) -> None:
+        now = datetime.now(timezone.utc) + timedelta(seconds=self._clock_off_s)
+        self._lease.take(holder, now, self._fleet, watch)
+
+    def unlock(self, holder: Holder) -> None:
+        self._lease.release(holder)
+
+    def load_image(self, image: Image, watch: Watch) -> None:
+        Images(self._connection, self._target.device.registry if self._target else "").load(image, watch)
+
+    def probe(self, target: Target, watch: Watch) -> BoardFacts:
+        return self._look.probe(target, watch).board
+
+    def put_file(self, file: File, watch: Watch) -> None:
+        if self._target is None:
+            raise ValueError("a file without a target")
+        infer = self._target.specs[Role.INFER].arguments
+        image = self._target.images[Role.INFER].on_device
+        Files(self._connection, self._fleet, image, str(infer["user"])).put(file, watch)
+
+    def stop_infer(self, watch: Watch) -> None:
+        self._services.stop_infer(watch)
+
+    def start_next(self, target: Target, watch: Watch) -> None:
+        self._services.start_next(target, watch)
+
+    def start_previous(self, watch: Watch) -> None:
+        self._services.start_previous(watch)
+
+    def switch(self, watch: Watch) -> None:
+        self._services.switch(watch)
+
+    def restore(self, watch: Watch) -> None:
+        self._services.restore(watch)
+
+    def logs(self, slot: Slot, lines: int) -> str:
+        watch = Within(_LOGS_S)
+        found = self._containers.find(slot, watch)
+        return self._containers.last_words(found, watch, lines) if found else ""
+
+    def close(self) -> None:
+        self._connection.close()
