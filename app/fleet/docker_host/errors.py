@@ -119,6 +119,8 @@ def _ssh(error: BaseException, said: Callable[[], str]) -> FleetError:
     text = _text(error)
     if "No authentication methods" in text:
         return _refused_login(error, said)
+    if "Channel closed" in text:  # the shell had ended before paramiko saw that it had begun
+        return _cut(error, said)
     if "banner" in text or "No existing session" in text:  # paramiko's words for a greeting that did not come in time
         return DeviceLost(
             "it takes connections, but no SSH server answers",

@@ -226,7 +226,7 @@ def test_an_answer_without_an_end_takes_no_memory() -> None:
             return
 
     with docker_api({"/version": VERSION, "/info": endless}) as api:
-        assert "more than 64 MiB" in failure(api.address).message
+        assert "more than 64 MiB" in failure(api.address, seconds=120).message
 
 
 def test_an_answer_that_drips_ends_with_the_steps_time() -> None:
