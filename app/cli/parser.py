@@ -156,18 +156,23 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
     export = actions.add_parser("export", help="write an engine's bare plan, for trtexec and Polygraphy")
     export.add_argument("name", help="an alias, a file name or the beginning of a key")
     export.add_argument("--plan", type=Path, metavar="FILE", required=True, help="where to write it: a new file")
+    check = actions.add_parser("check", help="whether the engine that `infer` would take loads and runs here")
+    _add_model(check, "a model's name, or the path of its .pt or engine")
     prune = actions.add_parser("prune", help="remove engines that nothing points to")
     prune.add_argument("--yes", action="store_true", help="do not ask")
     commands = (
         (listing, _engines_list),
         (show, _engines_show),
         (export, _engines_export),
+        (check, _engines_check),
         (prune, _engines_prune),
     )
     for action, run in commands:
         _add_common(action)
         action.set_defaults(run=run)
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    check.add_argument("--json", action="store_true", help="one JSON object")
+    check.set_defaults(**dict.fromkeys(("conf", "iou", "max_det", "classes")))
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -242,6 +247,12 @@ def _engines_export(args: argparse.Namespace) -> int:
     from app.cli.engines import export_command
 
     return export_command(args)
+
+
+def _engines_check(args: argparse.Namespace) -> int:
+    from app.cli.engines_check import check_command
+
+    return check_command(args)
 
 
 def _engines_prune(args: argparse.Namespace) -> int:

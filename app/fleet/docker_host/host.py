@@ -6,6 +6,7 @@ from app.errors import FleetError
 from app.fleet.base import BoardFacts, File, Holder, Image, Observed, Role, Slot, Target
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.containers import Containers
+from app.fleet.docker_host.conversion import Conversion
 from app.fleet.docker_host.files import Files
 from app.fleet.docker_host.images import Images
 from app.fleet.docker_host.lease import Lease
@@ -30,6 +31,7 @@ class DockerHost:
         self._containers = Containers(self._connection)
         self._lease = Lease(self._connection)
         self._look = Look(self._connection, fleet, target)
+        self._conversion = Conversion(self._connection, lambda target, watch: self._look.probe(target, watch).engine)
         self._services = Services(self._connection)
         self._clock_off_s = 0.0
 
@@ -60,6 +62,12 @@ class DockerHost:
         infer = self._target.specs[Role.INFER].arguments
         image = self._target.images[Role.INFER].on_device
         Files(self._connection, self._fleet, image, str(infer["user"])).put(file, watch)
+
+    def convert(self, target: Target, watch: Watch) -> None:
+        self._conversion.convert(target, watch)
+
+    def verify(self, target: Target, watch: Watch) -> None:
+        self._conversion.verify(target, watch)
 
     def stop_infer(self, watch: Watch) -> None:
         self._services.stop_infer(watch)

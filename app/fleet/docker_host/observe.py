@@ -60,7 +60,8 @@ class Look:
 
     def probe(self, target: Target, watch: Watch) -> Answer:
         """With an image of the target's, which is there."""
-        asked = Asked(target.images[Role.INFER].on_device, self._arguments({}, watch))
+        alias = str(target.specs[Role.CONVERTER].arguments["environment"].get(ENGINE_VARIABLE, ""))
+        asked = Asked(target.images[Role.INFER].on_device, self._arguments({}, watch), alias=alias)
         return probe(self._connection, asked, self._fleet, watch)
 
     # --- what Docker tells ---

@@ -6,11 +6,9 @@ Docker's own health check says "healthy" as well where no service has begun yet,
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from app.fleet.docker_host.connection import Connection
-from app.fleet.docker_host.containers import Found
+from app.fleet.docker_host.containers import Found, moment
 from app.fleet.docker_host.volume_files import read_small_file
 from app.fleet.host import Watch
 from app.fleet.service import MODELS_FOLDER, NAME_VARIABLE
@@ -46,14 +44,8 @@ def parse_service_health(data: bytes, found: Found) -> ServiceHealth | None:
     """None also for what another container, or this one before it was started again, has said."""
     try:
         values = json.loads(data)
-        is_own = values["host"] == found.hostname and _moment(values["started"]) >= _moment(found.started)
+        is_own = values["host"] == found.hostname and moment(str(values["started"])) >= moment(found.started)
         state, why = str(values["state"]), [str(reason) for reason in values["why"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return ServiceHealth(state, masked(printable("; ".join(why)[:_MOST_SHOWN]))) if is_own else None
-
-
-def _moment(text: Any) -> datetime:
-    """Docker tells nanoseconds and Z, which Python 3.10 does not read."""
-    whole, _, fraction = str(text).removesuffix("Z").removesuffix("+00:00").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
