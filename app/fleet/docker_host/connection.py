@@ -43,6 +43,7 @@ class Connection:
         self._client: docker.DockerClient | None = None
         self._ssh: Adapter | None = None
         self._watch: Watch | None = None
+        self._has_answered = False
 
     def twin(self) -> "Connection":
         return Connection(self._address)
@@ -72,6 +73,8 @@ class Connection:
         """
         The answer to what changes nothing, asked again while a bad uplink comes and goes.
 
+        A device that has never answered is not waited for: whoever asks is told at once.
+
         Raises:
             FleetError: as of `request`; `DeviceLost` once the outage is too long for the lock.
         """
@@ -81,6 +84,8 @@ class Connection:
             wait=tenacity.wait_exponential(min=1, max=10),
             reraise=True,
         )
+        if not self._has_answered:
+            return self._asked(watch, question)
         answer: T = retrying(self._asked, watch, question)
         return answer
 
@@ -105,7 +110,7 @@ class Connection:
         version = told.get("ApiVersion") if isinstance(told, dict) else None
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise not_docker("it tells no version of Docker's API")
-        self._client = self._made(version)
+        self._client, self._has_answered = self._made(version), True
         return self._client
 
     def _made(self, version: str) -> docker.DockerClient:

@@ -167,6 +167,13 @@ def test_a_question_is_asked_again_while_the_uplink_comes_and_goes(home: Path) -
         connection.close()
 
 
+def test_a_device_that_never_answered_is_not_waited_for() -> None:
+    connection, began = Connection(f"tcp://127.0.0.1:{closed_port()}"), time.monotonic()
+    with pytest.raises(DeviceLost, match="nothing listens"):
+        connection.ask(StepWatch(20.0), lambda client: client.api.info())
+    assert time.monotonic() - began < 10
+
+
 def test_a_question_that_cannot_be_answered_is_asked_once() -> None:
     with docker_api({"/version": VERSION}) as api:
         connection = Connection(api.address)
