@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.cli import version_line
+from app.cli.fleet_parser import add_fleet
 
 _SOURCES = "pictures, videos, folders, globs, camera:0, rtsp://…, http(s)://…, csi://0, or - for paths on stdin"
 _COMPARED = ("pytorch", "onnxruntime", "ultralytics")
@@ -25,6 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_engines(commands.add_parser("engines", help="see and clean the store of engines"))
     _add_status(commands.add_parser("status", help="how far conversions are, or how they ended"))
     _add_doctor(commands.add_parser("doctor", help="say what is wrong with this machine, and how to mend it"))
+    add_fleet(commands.add_parser("fleet", help="provision many devices: plan, apply, status, rollback, logs"))
     config = commands.add_parser("config", help="show every setting, its value and where it can be set")
     _add_common(config)
     config.set_defaults(run=_config)

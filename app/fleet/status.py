@@ -21,7 +21,7 @@ _SHORT = 12
 class DeviceStatus:
     """
     Args:
-        target: what it shall be; None where this machine cannot tell, for the reason in `unknown`.
+        target: what it shall be; None where this machine cannot tell, for the reason in `unknown`, with its `remedy`.
         plan: what `apply` would do; None likewise.
     """
 
@@ -30,6 +30,7 @@ class DeviceStatus:
     target: Target | None = None
     plan: Plan | None = None
     unknown: str = ""
+    remedy: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -43,7 +44,7 @@ class DeviceStatus:
             return f"unknown: {self.unknown}"
         if self.plan.error:
             return self.plan.error
-        return ", ".join(step.kind.value for step in self.plan.steps) or "none"
+        return ", ".join(dict.fromkeys(step.kind.value for step in self.plan.steps)) or "none"
 
 
 def holder_of(seen: Observed, now: datetime) -> str:

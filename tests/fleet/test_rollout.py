@@ -223,13 +223,3 @@ def test_a_bug_is_told_and_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> N
     assert outcomes[0].error == "jetsmith itself failed"
     assert outcomes[1].is_good
     assert told == [ZeroDivisionError]
-
-
-@pytest.mark.slow
-def test_two_hundred_devices_take_little_longer_than_they_must() -> None:
-    begun = time.monotonic()
-    outcomes = run([job(World(), f"d{number}", sleep=0.4) for number in range(200)], parallel=32)
-    took = time.monotonic() - begun
-    assert all(outcome.is_good for outcome in outcomes)
-    calls = 3 + len(outcomes[0].done)  # three looks
-    assert took < 1.2 * -(-200 // 32) * calls * 0.4
