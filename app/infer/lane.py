@@ -69,6 +69,7 @@ class Lane:
     Args:
         prepare: what may be done with a file's frame before its turn comes; live ones are prepared when they go, so
             that they are the newest.
+        rest: called after it, while the frame waits.
     """
 
     def __init__(self, source: Source, changed: threading.Condition, reporter: Reporter) -> None:
@@ -76,6 +77,7 @@ class Lane:
         self.stop = threading.Event()
         self.take: Take
         self.prepare: Callable[[Pixels], Any]
+        self.rest: Callable[[], None]
         self.room = 2
         self.items: deque[Item] = deque()
         self.ended = False
@@ -89,8 +91,8 @@ class Lane:
         self._given: deque[tuple[float, float]] = deque(maxlen=_RATE_OVER)  # (when, latency in ms)
         self._thread = threading.Thread(target=self._work, name=f"read {source.name}", daemon=True)
 
-    def start(self, take: Take, prepare: Callable[[Pixels], Any]) -> None:
-        self.take, self.prepare = take, prepare
+    def start(self, take: Take, prepare: Callable[[Pixels], Any], rest: Callable[[], None]) -> None:
+        self.take, self.prepare, self.rest = take, prepare, rest
         self._thread.start()
 
     @property
@@ -123,6 +125,9 @@ class Lane:
         since, self._lost_at = self._lost_at, None
         if since is not None:
             self._reporter.note(f"{printable(self.source.name)} is back after {time.monotonic() - since:.1f} s")
+
+    def tell(self, message: str) -> None:
+        self._reporter.warn(f"{printable(self.source.name)}: {message}")
 
     @property
     def has_room(self) -> bool:
@@ -164,6 +169,8 @@ class Lane:
                 ready = self.prepare(what.pixels) if is_waited_for and isinstance(what, Frame) else None
                 if not self._put(Item(what, ready, came)):
                     break
+                if is_waited_for and len(self.items) >= self.room - 1:  # the engine's next batch is there
+                    self.rest()
             whole = True
         except JetsmithError as error:  # of the engine, which prepares frames ahead: whoever takes batches gets it
             self.error = error

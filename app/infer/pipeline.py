@@ -55,6 +55,13 @@ class PreparesAhead(Protocol):
 
 
 @runtime_checkable
+class WantsRest(Protocol):
+    """A predictor that is held up by threads that read while it runs, as it computes on the same cores."""
+
+    def rest(self) -> None: ...
+
+
+@runtime_checkable
 class TakesNv12(Protocol):
     """A predictor that converts what cameras and hardware decoders give by itself."""
 
@@ -114,7 +121,7 @@ def run(
     tally = Tally()
     try:
         with _closed_at_the_end(sinks), reading, _bar(reading, reporter, progress) as bar:
-            reading.start(_take_of(predictor), _prepare_of(predictor))
+            reading.start(_take_of(predictor), _prepare_of(predictor), _rest_of(predictor))
             for batch in reading.batches(lambda: predictor().metadata.batch):
                 _run_batch(batch, predictor(), sinks, reporter, tally)
                 bar.update(reading.progress())
@@ -164,6 +171,15 @@ def _prepare_of(predictor: Callable[[], Predictor]) -> Callable[[Pixels], Any]:
         return model.prepare(given_to(model, pixels)) if isinstance(model, PreparesAhead) else None
 
     return prepare
+
+
+def _rest_of(predictor: Callable[[], Predictor]) -> Callable[[], None]:
+    def rest() -> None:
+        model = predictor()
+        if isinstance(model, WantsRest):
+            model.rest()
+
+    return rest
 
 
 def given_to(model: Predictor, frame: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.errors import ModelError
 from app.metadata import ModelMetadata
-from app.runtime.base import Runner
+from app.runtime.base import OnAllCores, Runner
 from app.types import Image, Result, Speed
 from app.vision.decode import Prediction, Thresholds, decode
 from app.vision.preprocess import Canvas, Slot, check_picture
@@ -18,6 +18,7 @@ from app.vision.preprocess import Canvas, Slot, check_picture
 __all__ = ["Model", "Prediction", "Prepared", "Thresholds", "decode"]
 
 _SPARE_INPUTS = 8
+_LONGEST_REST_S = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class Model:
     def __init__(self, runner: Runner, thresholds: Thresholds | None = None) -> None:
         self._runner = runner
         self._thresholds = thresholds or Thresholds()
+        self._idle = runner.idle if isinstance(runner, OnAllCores) else None
         self._input_name, self._batch = input_buffer(runner)
         # Used again: memory that is new to the process costs as much as the whole preparation.
         self._spare: deque[tuple[Slot, Canvas]] = deque(maxlen=_SPARE_INPUTS)
@@ -79,6 +81,11 @@ class Model:
                 canvas = Canvas(space[0])
             canvas.prepare(image, self.metadata.task)
         return Prepared((image.shape[0], image.shape[1]), space, canvas, elapsed[0])
+
+    def rest(self) -> None:
+        """For a thread that has prepared a picture which now waits: another one had better wait for the cores."""
+        if self._idle is not None:
+            self._idle.wait(_LONGEST_REST_S)
 
     def predict_batch(self, images: Sequence[Image | Prepared]) -> list[Result]:
         """As `predict`, for any number of pictures, prepared or not: as many at once as the engine takes."""
