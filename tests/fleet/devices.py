@@ -24,6 +24,7 @@ from tests.docker.daemon import Done, finished
 _PREFIX = "jetsmith-devices-"
 _FOLDER = re.compile(rf"{_PREFIX}([0-9]+)-")
 _PRIVILEGES = Path("/run/sshd")  # compiled into Debian's sshd; its package's service makes it
+# In a network of its own: with `--bridge none` a daemon removes docker0, which is this machine's own daemon's.
 _DOCKERD_OPTIONS = ("--bridge", "none", "--iptables=false", "--log-level", "warn")
 _SSHD = """\
 ListenAddress 127.0.0.1
@@ -104,9 +105,19 @@ class RealDevice:
         return self
 
     def start_docker(self) -> None:
-        (self.folder / "daemon.json").write_text("{}")  # not this machine's own
+        """In a network of its own: a daemon without a bridge removes `docker0`, which is this machine's own."""
+        (self.folder / "daemon.json").write_text("{}")  # nor its settings
         command = [
-            *("dockerd", *_DOCKERD_OPTIONS, "--host", self.socket, "--config-file", self.folder / "daemon.json"),
+            *(
+                "unshare",
+                "--net",
+                "dockerd",
+                *_DOCKERD_OPTIONS,
+                "--host",
+                self.socket,
+                "--config-file",
+                self.folder / "daemon.json",
+            ),
             *("--data-root", self.data, "--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"),
         ]
         self._dockerd = _begun(command, self.folder / "dockerd.log")
