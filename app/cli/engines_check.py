@@ -10,7 +10,7 @@ from app.cli.own_stderr import own_stderr
 from app.cli.reporters import make_reporter
 from app.engines.engine import Engine, check_content
 from app.engines.open import open_runner
-from app.errors import ModelError
+from app.errors import EngineStale, ModelError
 from app.text import printable
 from config.settings import Settings
 
@@ -33,6 +33,11 @@ def check_command(args: argparse.Namespace) -> int:
         reporter = make_reporter(verbose=args.verbose)
         settings = inference_settings(args)
         engine = check_content(find_engine(settings, args.model, reporter))
+        if args.sha256 not in ("", engine.manifest.sha256):
+            raise EngineStale(
+                f"{engine.path.name} is another engine than the one asked for: {engine.manifest.sha256[:12]}",
+                hint="Was it built anew in the meantime? Look again: jetsmith engines list",
+            )
         _require_numbers(engine, settings)
         started = time.perf_counter()
         with open_model(settings, engine, reporter) as model:

@@ -174,6 +174,7 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
         action.set_defaults(run=run)
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
     check.add_argument("--json", action="store_true", help="one JSON object")
+    check.add_argument("--sha256", default="", metavar="DIGEST", help="an error if the engine is another than this")
     check.set_defaults(**dict.fromkeys(("conf", "iou", "max_det", "classes")))
 
 

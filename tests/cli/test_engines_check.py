@@ -24,6 +24,8 @@ def test_an_engine_is_loaded_and_run_and_named_by_its_digest(jetsmith: Jetsmith)
     told = json.loads(jetsmith("engines", "check", *MODEL, "--json").stdout)
     assert (told["sha256"], told["engine"]) == (manifest["sha256"], manifest["engine"])
     assert told["milliseconds"] > 0
+    assert jetsmith("engines", "check", *MODEL, "--sha256", told["sha256"]).stdout
+    assert "is another engine" in jetsmith("engines", "check", *MODEL, "--sha256", "0" * 64, code=1).stderr
     assert manifest["engine"] in jetsmith("engines", "check", *MODEL).stdout
 
 

@@ -19,7 +19,7 @@ from app.text import masked, printable
 _POLL_S = 1.0
 _HUNG_S = 300.0  # without a new heartbeat; a build may starve the thread that gives it, but not for so long
 _OVER = ("exited", "dead")
-_CHECK = ["jetsmith", "engines", "check", "--json"]
+_CHECK = ["jetsmith", "engines", "check", "--json", "--sha256"]
 _LIKE_INFER = (
     *("user", "runtime", "group_add", "read_only", "cap_drop", "security_opt", "init", "tmpfs", "log_config"),
     *("environment", "labels", "working_dir", "stop_signal"),
@@ -55,7 +55,7 @@ class Conversion:
         proof = target.proof(engine.sha256)
         self._containers.remove(Slot.VERIFIER, watch)
         image, labels = target.images[Role.INFER].on_device, {LABEL_WORK: proof}
-        found = self._containers.create(Slot.VERIFIER, _checking(target), image, labels, watch)
+        found = self._containers.create(Slot.VERIFIER, _checking(target, engine), image, labels, watch)
         self._containers.start(found, watch)
         watch.update("the engine is loaded and tried")
         ended = self._wait(found.id, Slot.VERIFIER, watch, lambda _: None)
@@ -66,9 +66,7 @@ class Conversion:
                 hint="Are converter's and infer's image of the same tag? Then apply again.",
             )
         verdict = read_verdict(said)
-        if verdict is None or verdict.sha256 != engine.sha256:
-            raise FleetError("another engine was tried than the one wanted", hint="Apply again: it looks anew.")
-        watch.update(f"the engine ran in {verdict.milliseconds:.0f} ms", 100)
+        watch.update(f"the engine ran in {verdict.milliseconds:.0f} ms" if verdict else "the engine ran", 100)
 
     # --- how far it is ---
 
@@ -149,9 +147,9 @@ def _shown(text: str) -> str:
     return masked(printable(text[:500]))
 
 
-def _checking(target: Target) -> Mapping[str, Any]:
+def _checking(target: Target, engine: EngineFacts) -> Mapping[str, Any]:
     """As the infer, but with no camera, no network and no second life."""
     infer = target.specs[Role.INFER].arguments
     like = {name: infer[name] for name in _LIKE_INFER if name in infer}
-    once = {"entrypoint": _CHECK, "command": [], "network_mode": "none", "healthcheck": {"test": ["NONE"]}}
+    once = {"entrypoint": _CHECK, "command": [engine.sha256], "network_mode": "none", "healthcheck": {"test": ["NONE"]}}
     return {**like, **once, "mounts": infer["mounts"]}
