@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+READY_EXPORTS = PROJECT_ROOT / "tests" / "doubles" / "ready_exports"
 SCENES = PROJECT_ROOT / "models" / "demo" / "scenes"
 
 
@@ -19,6 +20,7 @@ class Jetsmith:
 
     models: Path
     home: Path
+    exports: Path | None = field(default=None, kw_only=True)  # graphs that are ready: `convert` exports none then
 
     @property
     def env(self) -> dict[str, str]:
@@ -32,7 +34,12 @@ class Jetsmith:
             "PYTHONPATH": str(PROJECT_ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
+            **({} if self.exports is None else self._ready()),
         }
+
+    def _ready(self) -> dict[str, str]:
+        path = os.pathsep.join([str(READY_EXPORTS), str(PROJECT_ROOT)])
+        return {"PYTHONPATH": path, "READY_EXPORTS": str(self.exports)}
 
     def command(self, *arguments: object) -> list[str]:
         return [sys.executable, "-m", "app", *map(str, arguments)]

@@ -1,14 +1,19 @@
 """What every test may use."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+if TYPE_CHECKING:
+    from tests.exporter import Exporter
 
 # No deadline for one example: a busy machine is slow now and then. pytest-timeout ends what hangs.
 settings.register_profile("jetsmith", deadline=None)
@@ -40,19 +45,51 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def exported(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Real weights or a demo model as ONNX at 320×320, raw head; each exported once a session (some ten seconds)."""
-    from app.convert.export import ExportOptions, export_onnx
-    from app.progress import SilentReporter
+def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Exporter"]:
+    from tests.exporter import Exporter
+
+    exporter = Exporter(tmp_path_factory.mktemp("exporter"))
+    yield exporter
+    exporter.close()
+
+
+@pytest.fixture(scope="session")
+def exported(
+    exporter: "Exporter", shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Real weights or a demo model as ONNX, each exported once a session; options are those of ExportOptions."""
+    from app.convert.export import ExportOptions
 
     @cache
-    def export(name: str) -> Path:
+    def export(name: str, imgsz: tuple[int, int] = (320, 320), **options: Any) -> Path:
         demo = PROJECT_ROOT / "models" / "demo" / f"{name}.pt"
         weights = demo if demo.is_file() else shared_data(f"weights/{name}.pt")
-        options = ExportOptions((320, 320), trust_weights=True)
-        return export_onnx(weights, options, tmp_path_factory.mktemp(name), SilentReporter())
+        asked = ExportOptions(imgsz, trust_weights=True, **options)
+        return exporter.export(weights, asked, tmp_path_factory.mktemp(name)).onnx
 
     return export
+
+
+@pytest.fixture(scope="session")
+def ready_exports(exporter: "Exporter", tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """For `Jetsmith.exports`: a folder with the graphs of these demo models, of square inputs of this side."""
+    from app.convert.export import ExportOptions
+    from app.engines.files import sha256_of
+
+    folder = tmp_path_factory.mktemp("ready")
+
+    @cache
+    def ready(side: int, *names: str) -> Path:
+        for name in names:
+            weights = PROJECT_ROOT / "models" / "demo" / f"{name}.pt"
+            options = ExportOptions((side, side), trust_weights=True)
+            made = exporter.export(weights, options, tmp_path_factory.mktemp(name))
+            base = folder / f"{sha256_of(weights)}-{side}x{side}"
+            made.onnx.rename(base.with_suffix(".onnx"))
+            base.with_suffix(".json").write_text(json.dumps(made.traits.facts()))
+        return folder
+
+    return ready
 
 
 @pytest.fixture(scope="session")

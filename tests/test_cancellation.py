@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -48,9 +50,10 @@ def _await_phase(jetsmith: Jetsmith, process: "subprocess.Popen[str]", phase: st
     ],
 )
 def test_a_conversion_stops_and_leaves_nothing(
-    phase: str, signals: list[signal.Signals], code: int, jetsmith: Jetsmith
+    phase: str, signals: list[signal.Signals], code: int, jetsmith: Jetsmith, ready_exports: Callable[..., Path]
 ) -> None:
-    process = jetsmith.start("convert", *MODEL)
+    quick = jetsmith if phase == "export" else replace(jetsmith, exports=ready_exports(64, "demo-cls"))
+    process = quick.start("convert", *MODEL)
     _await_phase(jetsmith, process, phase)
     children = psutil.Process(process.pid).children(recursive=True)
     started = time.monotonic()

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,16 +29,21 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
 
 
 @pytest.fixture
-def jetsmith(converted: Jetsmith, tmp_path: Path) -> Jetsmith:
-    shutil.copytree(converted.models, tmp_path / "models", symlinks=True)
-    (tmp_path / "home").mkdir()
-    return Jetsmith(tmp_path / "models", tmp_path / "home")
+def jetsmith(converted: Jetsmith, quick: Jetsmith) -> Jetsmith:
+    shutil.copytree(converted.models, quick.models, symlinks=True)
+    return quick
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Jetsmith:
     (tmp_path / "home").mkdir()
     return Jetsmith(tmp_path / "models", tmp_path / "home")
+
+
+@pytest.fixture
+def quick(empty: Jetsmith, ready_exports: Callable[..., Path]) -> Jetsmith:
+    """Empty too. The weights are as good as exported: for what comes before that, and after."""
+    return replace(empty, exports=ready_exports(64, "demo-detect", "demo-seg"))
 
 
 def test_the_manifest_says_what_was_asked_for_what_was_built_and_how_well(converted: Jetsmith) -> None:
@@ -293,10 +299,10 @@ def test_the_guides_script_converts(jetsmith: Jetsmith, tmp_path: Path) -> None:
     assert "up to date" in done.stdout
 
 
-def test_an_engine_that_was_never_verified_is_built_again_when_that_is_wanted(empty: Jetsmith) -> None:
-    empty("convert", *MODEL, "--skip-verify")
-    assert "up to date" in empty("convert", *MODEL, "--skip-verify").stdout
-    done = empty("convert", *MODEL)
+def test_an_engine_that_was_never_verified_is_built_again_when_that_is_wanted(quick: Jetsmith) -> None:
+    quick("convert", *MODEL, "--skip-verify")
+    assert "up to date" in quick("convert", *MODEL, "--skip-verify").stdout
+    done = quick("convert", *MODEL)
     assert "never verified" in done.stderr
     assert "verified: yes" in done.stdout
 
@@ -326,28 +332,28 @@ def test_weights_that_change_meanwhile_are_refused(empty: Jetsmith, tmp_path: Pa
     assert empty.engines() == []
 
 
-def test_stale_weights_are_seen_under_any_name(empty: Jetsmith, tmp_path: Path) -> None:
+def test_stale_weights_are_seen_under_any_name(quick: Jetsmith, tmp_path: Path) -> None:
     """Two files with the same bytes share one engine; when one of them changes, it is stale for that one alone."""
     for name in ("best", "mine"):
         shutil.copy(PROJECT_ROOT / "models" / "demo" / "demo-detect.pt", tmp_path / f"{name}.pt")
-        empty("convert", "--model", tmp_path / f"{name}.pt", "--imgsz", "64", "64")
-    assert len(empty.engines()) == 1
+        quick("convert", "--model", tmp_path / f"{name}.pt", "--imgsz", "64", "64")
+    assert len(quick.engines()) == 1
     shutil.copy(PROJECT_ROOT / "models" / "demo" / "demo-seg.pt", tmp_path / "mine.pt")
-    done = empty("infer", "--model", tmp_path / "mine.pt", SCENES / "detect", code=1)
+    done = quick("infer", "--model", tmp_path / "mine.pt", SCENES / "detect", code=1)
     assert "weights" in done.stderr
-    empty("infer", "--model", tmp_path / "best.pt", SCENES / "detect")
+    quick("infer", "--model", tmp_path / "best.pt", SCENES / "detect")
 
 
-def test_the_onnx_is_kept_and_its_loss_does_not_cost_the_engine(empty: Jetsmith, tmp_path: Path) -> None:
+def test_the_onnx_is_kept_and_its_loss_does_not_cost_the_engine(quick: Jetsmith, tmp_path: Path) -> None:
     shutil.copy(PROJECT_ROOT / "models" / "demo" / "demo-detect.pt", tmp_path / "best.pt")
     config = tmp_path / "config.yaml"
     source = f"{{base_model: null, pt_model_path: {json.dumps(str(tmp_path / 'best.pt'))}, keep_onnx: true}}"
     config.write_text(f"vision: {{yolo: {{input_size: [64, 64], model_source: {source}}}}}\n")
-    empty("convert", "--config", config)
+    quick("convert", "--config", config)
     assert (tmp_path / "best.onnx").stat().st_size > 100_000
     (tmp_path / "best.onnx").unlink()
     (tmp_path / "best.onnx").mkdir()
-    done = empty("convert", "--config", config, "--force-convert")
+    done = quick("convert", "--config", config, "--force-convert")
     assert "the ONNX was not kept" in done.stderr
     assert sorted(path.name for path in tmp_path.glob("*best*") if path.name != "best.onnx") == ["best.pt"]
 
@@ -365,15 +371,15 @@ def test_by_which_name_the_weights_were_given_makes_no_other_engine(jetsmith: Je
     assert "is a pose model" in jetsmith("convert", "--config", wrong, code=1).stderr
 
 
-def test_the_onnx_of_a_demo_model_is_kept_in_the_models_folder(empty: Jetsmith) -> None:
+def test_the_onnx_of_a_demo_model_is_kept_in_the_models_folder(quick: Jetsmith) -> None:
     before = sorted((PROJECT_ROOT / "models" / "demo").iterdir())
-    empty("convert", *MODEL, "--keep-onnx")
-    assert (empty.models / "demo-detect.onnx").stat().st_size > 100_000
+    quick("convert", *MODEL, "--keep-onnx")
+    assert (quick.models / "demo-detect.onnx").stat().st_size > 100_000
     assert sorted((PROJECT_ROOT / "models" / "demo").iterdir()) == before
 
 
-def test_two_models_of_ones_own_are_not_compared(empty: Jetsmith, tmp_path: Path) -> None:
+def test_two_models_of_ones_own_are_not_compared(quick: Jetsmith, tmp_path: Path) -> None:
     for name in ("detect", "seg"):
         shutil.copy(PROJECT_ROOT / "models" / "demo" / f"demo-{name}.pt", tmp_path / f"{name}.pt")
-        done = empty("convert", "--model", tmp_path / f"{name}.pt", "--imgsz", "64", "64")
+        done = quick("convert", "--model", tmp_path / f"{name}.pt", "--imgsz", "64", "64")
         assert "No engine has been built for this model yet" in done.stderr

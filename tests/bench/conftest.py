@@ -1,5 +1,6 @@
 """An engine of a demo model, built once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ WEIGHTS = PROJECT_ROOT / "models" / "demo" / "demo-detect.pt"
 
 
 @pytest.fixture(scope="session")
-def jetsmith(tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
+def jetsmith(ready_exports: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
     """With `demo-detect` converted for ONNX Runtime."""
     root = tmp_path_factory.mktemp("bench")
     (root / "home").mkdir()
-    command = Jetsmith(root / "models", root / "home")
+    command = Jetsmith(root / "models", root / "home", exports=ready_exports(320, "demo-detect"))
     command("convert", "--model", "demo-detect", "--backend", "onnxruntime", "--skip-verify")
     return command
 

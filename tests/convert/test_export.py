@@ -128,6 +128,10 @@ def test_the_graph_is_static_and_carries_its_metadata(watched: Watched) -> None:
     assert exported.warnings == []
 
 
+def test_the_graphs_that_other_tests_are_given_are_the_same(watched: Watched, exported: Callable[..., Path]) -> None:
+    assert exported("yolov8n", (160, 160)).read_bytes() == watched.exported.path.read_bytes()
+
+
 def test_the_graph_is_fp32_and_simplified(watched: Watched) -> None:
     graph = watched.exported.model.graph
     assert {tensor.data_type for tensor in graph.initializer} <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}

@@ -8,23 +8,19 @@ import pytest
 
 from app.convert.build import BuildOptions, build_engine
 from app.convert.calibrate import calibrate_on
-from app.convert.export import ExportOptions, export_onnx
 from app.convert.precision import typed_graph
 from app.convert.verify import VerifyOptions, verify_engine
 from app.engines.header import read_header
 from app.progress import SilentReporter
 from app.types import Backend, Head, Precision
-from tests.conftest import PROJECT_ROOT
-
-DEMO = PROJECT_ROOT / "models" / "demo"
+from tests.command import SCENES
 
 
 class Made:
     """A graph, and what calibration says of it."""
 
-    def __init__(self, weights: Path, pictures: Path, options: ExportOptions, work: Path) -> None:
-        self.work, self.pictures = work, pictures
-        self.graph = export_onnx(weights, options, work, SilentReporter())
+    def __init__(self, graph: Path, pictures: Path, work: Path) -> None:
+        self.work, self.pictures, self.graph = work, pictures, graph
         self.ranges = calibrate_on(self.graph, str(pictures), work, SilentReporter())
 
     def figures(self, most: int) -> dict[str, Any]:
@@ -44,9 +40,10 @@ class Made:
 @pytest.mark.parametrize(
     ("head", "batch"), [pytest.param(Head.RAW, 2, id="raw, two"), pytest.param(Head.NMS, 2, id="nms, two")]
 )
-def test_batches_and_suppression_in_the_graph_keep_their_accuracy(head: Head, batch: int, tmp_path: Path) -> None:
-    options = ExportOptions((320, 320), batch=batch, head=head)
-    made = Made(DEMO / "demo-detect.pt", DEMO / "scenes" / "detect", options, tmp_path)
+def test_batches_and_suppression_in_the_graph_keep_their_accuracy(
+    head: Head, batch: int, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    made = Made(exported("demo-detect", batch=batch, head=head), SCENES / "detect", tmp_path)
     figures = made.figures(5)  # an odd number: the last batch is not full
     assert figures["labelled_pictures"] == 5
     assert figures["map50_95"] >= 0.98 * figures["map50_95_fp32"] > 0.8
@@ -55,9 +52,11 @@ def test_batches_and_suppression_in_the_graph_keep_their_accuracy(head: Head, ba
 
 
 @pytest.mark.slow
-def test_the_end_to_end_head_keeps_its_accuracy(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    options = ExportOptions((640, 640), head=Head.END2END, trust_weights=True)
-    made = Made(shared_data("weights/yolov10n.pt"), shared_data("images/coco64/images"), options, tmp_path)
+def test_the_end_to_end_head_keeps_its_accuracy(
+    exported: Callable[..., Path], shared_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    graph = exported("yolov10n", (640, 640), head=Head.END2END)
+    made = Made(graph, shared_data("images/coco64/images"), tmp_path)
     figures = made.figures(24)
     assert figures["map50_95"] >= 0.98 * figures["map50_95_fp32"] > 0.5
     assert made.built_batch() == 1

@@ -3,12 +3,11 @@
 import re
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from app.convert.export import ExportOptions, export_onnx
-from app.progress import SilentReporter
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from app.types import Detections, Result, Task
 from app.vision.accuracy import Accuracy, box_iou, mean_average_precision, similarity_for, top1_accuracy
@@ -27,18 +26,13 @@ Answers = tuple[list[Scene], list[Result], Model]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Answers]:
-    """Each demo model's results on the held-back scenes; exported once."""
-    known: dict[Task, Answers] = {}
+def answers(exported: Callable[..., Path]) -> Callable[[Task], Answers]:
+    """Each demo model's results on the held-back scenes."""
 
+    @cache
     def find(task: Task) -> Answers:
-        if task not in known:
-            side = 224 if task is Task.CLASSIFY else 320
-            work = tmp_path_factory.mktemp(task.value)
-            weights = DEMO / f"demo-{SHORT[task]}.pt"
-            graph = export_onnx(weights, ExportOptions(imgsz=(side, side)), work, SilentReporter())
-            known[task] = _results(task, graph)
-        return known[task]
+        side = 224 if task is Task.CLASSIFY else 320
+        return _results(task, exported(f"demo-{SHORT[task]}", (side, side)))
 
     return find
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ MODEL = ("--model", "demo-detect")
 
 
 @pytest.fixture(scope="module")
-def jetsmith(tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
+def jetsmith(ready_exports: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
     root = tmp_path_factory.mktemp("converted")
     (root / "home").mkdir()
-    jetsmith = Jetsmith(root / "models", root / "home")
+    jetsmith = Jetsmith(root / "models", root / "home", exports=ready_exports(64, "demo-detect"))
     jetsmith("convert", *MODEL, "--imgsz", "64", "64", "--skip-verify")
     return jetsmith
 

@@ -15,11 +15,11 @@ from tests.infer.service.ground import MODEL, NAME, Wall
 
 
 @pytest.fixture(scope="session")
-def two_engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_engines(ready_exports: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The alias leads to the last one."""
     folder = tmp_path_factory.mktemp("engines")
-    jetsmith = Jetsmith(folder / "models", folder)
     for side in (64, 96):
+        jetsmith = Jetsmith(folder / "models", folder, exports=ready_exports(side, MODEL))
         jetsmith("convert", "--model", MODEL, "--imgsz", side, side, "--skip-verify")
     return jetsmith.models
 
