@@ -25,7 +25,7 @@ def jetsmith(tmp_path: Path) -> Jetsmith:
 def _start_waiting(jetsmith: Jetsmith) -> "subprocess.Popen[str]":
     """Standard error apart from the answers."""
     return subprocess.Popen(
-        jetsmith.command("infer", "--wait", *MODEL, SCENE),
+        ["env", "--default-signal=INT", *jetsmith.command("infer", "--wait", *MODEL, SCENE)],
         env=jetsmith.env,
         cwd=jetsmith.home,
         stdout=subprocess.PIPE,
