@@ -66,7 +66,7 @@ class InferSinks(Section):
 
 
 class Infer(Section):
-    """What `jetsmith infer` does without a SOURCE: a service that never ends."""
+    """What `jetsmith infer` does without a SOURCE: a service that never ends. `hardware_decoding` is for both."""
 
     name: Annotated[str | None, BeforeValidator(_service_name)] = setting(
         None,
@@ -85,6 +85,9 @@ class Infer(Section):
     )
     stride: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = setting(
         1, "Every so manieth frame of each source.", "a whole number from 1 to 1000000"
+    )
+    hardware_decoding: StrictBool = setting(
+        True, "Let a Jetson's own decoder read H.264 and H.265, in files and from rtsp://.", "true or false"
     )
     track: StrictBool = setting(False, "Number objects that stay the same from frame to frame.", "true or false")
     sinks: InferSinks = InferSinks()

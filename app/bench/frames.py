@@ -58,6 +58,9 @@ class _Desk:
     def back(self) -> None:
         return None
 
+    def tell(self, message: str) -> None:
+        return None
+
 
 def read_frames(source: str | None, demo_scenes: Path) -> Frames:
     """

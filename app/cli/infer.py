@@ -44,7 +44,7 @@ def _infer(args: argparse.Namespace) -> int:
         return service_command(args, reporter)
     settings = inference_settings(args)
     engine = waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
-    selection = Selection(args.fps, args.stride, args.duration)
+    selection = Selection(args.fps, args.stride, args.duration, settings.infer.hardware_decoding)
     options = InferOptions(tuple(args.sources), _sinks(args), selection, progress=not sys.stdout.isatty())
     with open_model(settings, engine, reporter) as model, SoftStop() as stop:
         summary = infer(options, model, sys.stdout, reporter, stop.event)

@@ -105,8 +105,9 @@ def _plan(settings: Settings, args: argparse.Namespace, reporter: Reporter) -> "
         find=lambda: find_engine(settings, args.model, reporter),
         open=lambda engine: open_model(settings, engine, reporter),
     )
-    selection = Selection(settings.infer.fps, settings.infer.stride)
-    return Plan(_name(settings), settings.infer.sources, selection, _sinks(settings), model)
+    infer = settings.infer
+    selection = Selection(infer.fps, infer.stride, hardware=infer.hardware_decoding)
+    return Plan(_name(settings), infer.sources, selection, _sinks(settings), model)
 
 
 def _sinks(settings: Settings) -> "SinkPlan":

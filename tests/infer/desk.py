@@ -13,6 +13,7 @@ class Desk:
         self.told: list[str] = []
         self.losses: list[tuple[str, float]] = []
         self.shares: list[float] = []
+        self.said: list[str] = []
         self.taken: list[tuple[int, ...]] = []
 
     def take(self, shape: tuple[int, ...]) -> Image:
@@ -29,3 +30,6 @@ class Desk:
     def back(self) -> None:
         if self.told and self.told[-1] == "lost":
             self.told.append("back")
+
+    def tell(self, message: str) -> None:
+        self.said.append(message)

@@ -148,11 +148,10 @@ def test_pictures_are_found_where_gstreamer_puts_them(size: tuple[int, int]) -> 
     caps = f"video/x-raw,format=NV12,width={width},height={height}"
     rows = Rows(width, height)
     pattern = ("videotestsrc", "num-buffers=3", "pattern=solid-color", "foreground-color=0xff804020")
-    with launched([*pattern, "!", caps], verbose=True) as program:
+    with launched([*pattern, "!", caps]) as program:
         pictures = []
         while program.fill(data := np.zeros(rows.shape, np.uint8), 10):
             pictures.append(rows.planes(data))
-        assert program.said_sizes() == [rows]
 
     assert len(pictures) == 3
     for picture in pictures:

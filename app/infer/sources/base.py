@@ -39,6 +39,9 @@ class Desk(Protocol):
     def back(self) -> None:
         """It gives frames again."""
 
+    def tell(self, message: str) -> None:
+        """What the user should know, though nothing is lost by it."""
+
 
 class Source(Protocol):
     @property
@@ -58,11 +61,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which frames of videos and streams are wanted; pictures are always all wanted."""
+    """Which frames of videos and streams are wanted, and who may decode them; pictures are always all wanted."""
 
     fps: float | None = None  # at most so many a second
     stride: int = 1  # every so manieth
     duration: float | None = None  # the first seconds of a video, or so long from a live source
+    hardware: bool = True  # whether a chip may decode them, where there is one
 
     def rate(self, of_source: float | None) -> float | None:
         """Frames a second that are left of a source's."""

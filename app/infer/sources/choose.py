@@ -15,6 +15,7 @@ from app.infer.frame import Failure, Frame
 from app.infer.sources.base import Selection, Source
 from app.infer.sources.camera import camera
 from app.infer.sources.csi import CsiCamera, csi
+from app.infer.sources.decoding import Trust
 from app.infer.sources.files import Files, Listed
 from app.infer.sources.listing import find
 from app.infer.sources.live import Connect, Feed, Live, Patience
@@ -87,7 +88,8 @@ class _Chooser:
         try:
             urlsplit(name)
             if scheme in ("rtsp", "rtsps"):
-                return self._live(name, lambda desk: rtsp(name, self._patience.stall_s))
+                trust = Trust(self._selection.hardware)
+                return self._live(name, lambda desk: rtsp(name, self._patience.stall_s, desk, trust))
             if scheme in ("http", "https"):
                 return self._live(name, lambda desk: self._over_http(name, desk.stop))
             if scheme == "csi":

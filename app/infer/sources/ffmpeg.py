@@ -1,8 +1,10 @@
 """FFmpeg, through PyAV: the only place that imports it. Its errors end here."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -53,35 +55,64 @@ def opened(address: str, options: Mapping[str, str], timeout_s: float | None = N
         yield container
 
 
-def video_frames(container: Any, stall_s: float | None = None) -> Iterator[Any]:
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One of a video, decoded."""
+
+    pts: int | None
+    time_base: Fraction | None
+    pixels: Shot
+
+    @classmethod
+    def of(cls, frame: Any) -> "Picture":
+        return cls(frame.pts, frame.time_base, lambda take: to_bgr(frame, take))
+
+
+def packets_of(container: Any) -> Iterator[Any]:
     """
-    Decode the first video stream; a packet that is damaged is left out.
+    Of the first video stream; the last one is empty.
 
     Raises:
-        SourceError: the source broke off, or no frame came for `stall_s`.
+        SourceError: the source broke off.
     """
-    av = import_av()
-    last = time.monotonic()
     with _errors_as_ours("broke off"):
-        for packet in container.demux(container.streams.video[0]):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                frames = []
-            if frames:
-                last = time.monotonic()
-            elif stall_s is not None and time.monotonic() - last > stall_s:
-                raise SourceError(f"no frame for {stall_s:.0f} s", hint="Look what the camera sends.")
-            yield from frames
+        yield from container.demux(container.streams.video[0])
 
 
-def shot_of(frame: Any) -> Shot:
-    return lambda take: to_bgr(frame, take)
+def frames_in(packet: Any) -> list[Any]:
+    """None where it is damaged, or a part of a later one."""
+    av = import_av()
+    with _errors_as_ours("cannot be decoded"):
+        try:
+            frames: list[Any] = packet.decode()
+        except av.error.InvalidDataError:
+            return []
+    return frames
 
 
-def to_bgr(frame: Any, take: Take) -> Image:
+def pictures_in(packets: Iterable[Any], stall_s: float | None = None) -> Iterator[Picture]:
+    """
+    Decoded by the processor.
+
+    Raises:
+        SourceError: the source broke off, or no picture came for `stall_s`.
+    """
+    last = time.monotonic()
+    for packet in packets:
+        frames = frames_in(packet)
+        if frames:
+            last = time.monotonic()
+        elif stall_s is not None and time.monotonic() - last > stall_s:
+            raise SourceError(f"no frame for {stall_s:.0f} s", hint="Look what the camera sends.")
+        yield from map(Picture.of, frames)
+
+
+def to_bgr(frame: Any, take: Take, rotation: int | None = None) -> Image:
     """
     A frame of FFmpeg's, of whatever kind, as an upright picture.
+
+    Args:
+        rotation: in degrees, where the frame itself does not know it.
 
     Raises:
         SourceError: it is too large, or of a kind that FFmpeg cannot convert.
@@ -89,21 +120,71 @@ def to_bgr(frame: Any, take: Take) -> Image:
     height, width = frame.height, frame.width
     if height * width > MAX_PIXELS:
         raise SourceError(f"too large: {width}×{height}", hint="Scale the video down.")
-    turn = _TURNS.get(frame.rotation % 360)
+    rotation = frame.rotation if rotation is None else rotation
+    turn = _TURNS.get(rotation % 360)
     into = take((height, width, 3)) if turn is None else np.empty((height, width, 3), np.uint8)
-    if _is_plain(frame):  # what most cameras and files hold: OpenCV converts it in half the time
+    if is_plain(frame):  # what most cameras and files hold: OpenCV converts it in half the time
         cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2BGR_I420, dst=into)
     else:
         with _errors_as_ours("cannot be converted"):
             np.copyto(into, frame.to_ndarray(format="bgr24", threads=1))
     if turn is None:
         return into
-    turned = take((width, height, 3) if frame.rotation % 180 else (height, width, 3))
+    turned = take((width, height, 3) if rotation % 180 else (height, width, 3))
     cv2.rotate(into, turn, dst=turned)
     return turned
 
 
-def _is_plain(frame: Any) -> bool:
+@dataclass(frozen=True)
+class Coded:
+    """A packet as decoders of hardware take it: whole, with start codes in place of lengths."""
+
+    data: bytes
+    pts: int | None
+    unwanted: bool  # its picture lies before the beginning that the file itself names
+
+
+_START_CODES = b"\0\0\0\1", b"\0\0\1"
+_FILTERS = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
+
+
+def annex_b(stream: Any, packets: Iterable[Any]) -> Iterator[Coded]:
+    """
+    Raises:
+        SourceError: a packet is damaged, or the source broke off.
+    """
+    import_av()
+    from av.bitstream import BitStreamFilterContext
+
+    extra = stream.codec_context.extradata or b""
+    head = extra if extra.startswith(_START_CODES) else b""  # else the filter puts it where it belongs
+    with _errors_as_ours("cannot be unpacked"):
+        filter_ = BitStreamFilterContext(_FILTERS[stream.codec_context.name], stream)
+        for packet in packets:
+            for whole in filter_.filter(packet) if packet.size else ():
+                yield Coded(head + bytes(whole), whole.pts, whole.is_discard)
+                head = b""
+
+
+def planes_of(frame: Any) -> list[Image]:
+    """Y, U and V of a frame in 4:2:0, as they lie in it."""
+    sides = (frame.height, frame.width), ((frame.height + 1) // 2, (frame.width + 1) // 2)
+    return [
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
+        for plane, (height, width) in zip(frame.planes, (sides[0], sides[1], sides[1]), strict=True)
+    ]
+
+
+def like_planes(like: Any, planes: Iterable[Image]) -> Any:
+    """A frame of these planes, of the size, kind and colours of another one."""
+    frame = import_av().VideoFrame(like.width, like.height, like.format.name)
+    frame.colorspace, frame.color_range = like.colorspace, like.color_range
+    for into, plane in zip(planes_of(frame), planes, strict=True):
+        np.copyto(into, plane)
+    return frame
+
+
+def is_plain(frame: Any) -> bool:
     """Whether OpenCV's own formula is the right one: YUV 4:2:0 of 8 bits, BT.601, limited range, even sides."""
     return bool(
         frame.format.name == "yuv420p"

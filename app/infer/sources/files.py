@@ -40,7 +40,7 @@ class _OneOf:
     """The desk of one file among several: its progress is a part of theirs."""
 
     def __init__(self, desk: Desk, number: int, count: int) -> None:
-        self.stop, self.take, self.lost, self.back = desk.stop, desk.take, desk.lost, desk.back
+        self.stop, self.take, self.lost, self.back, self.tell = desk.stop, desk.take, desk.lost, desk.back, desk.tell
         self._desk, self._number, self._count = desk, number, count
 
     def progress(self, share: float) -> None:

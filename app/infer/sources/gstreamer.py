@@ -25,7 +25,6 @@ from app.types import Image
 _LAUNCH, _INSPECT = "gst-launch-1.0", "gst-inspect-1.0"
 _PIPE_BYTES = 1 << 20  # the most that the kernel lets a user have; a frame of a camera has several times as much
 _LAST_WORDS = 2000
-_CAPS = re.compile(r"GstFdSink:\S+\.GstPad:sink: caps = (video/x-raw.*)")
 _END_S = 3.0
 
 
@@ -59,13 +58,12 @@ def knows_element(name: str) -> bool:
 
 
 @contextmanager
-def launched(elements: Sequence[str], *, fed: bool = False, verbose: bool = False) -> Iterator["Program"]:
+def launched(elements: Sequence[str], *, fed: bool = False) -> Iterator["Program"]:
     """
     Run a pipeline whose last element gives NV12.
 
     Args:
         fed: it reads from its standard input.
-        verbose: it says of what kind its pictures are, which `Program.said_size` reads.
 
     Raises:
         Refused: GStreamer is not there.
@@ -74,7 +72,7 @@ def launched(elements: Sequence[str], *, fed: bool = False, verbose: bool = Fals
         raise Refused(f"{_LAUNCH} is not here", hint="Use the Jetson image, or install gstreamer1.0-tools.")
     reading, writing = os.pipe()
     sink = ("!", "fdsink", f"fd={writing}", "sync=false", "async=false")
-    command = [_LAUNCH, "-v" if verbose else "-q", *elements, *sink]
+    command = [_LAUNCH, "-q", *elements, *sink]
     with tempfile.TemporaryFile() as said, os.fdopen(reading, "rb", buffering=0) as frames:
         try:
             process = subprocess.Popen(  # noqa: S603
@@ -102,9 +100,12 @@ class Program:
         self._frames, self._said = frames, said
         self._poll = select.poll()
         self._poll.register(frames, select.POLLIN)
-        self._heard = 0  # bytes of what it said
-        self._half = ""
-        self._sizes: list[Rows] = []
+
+    def take_stdin(self) -> int:
+        """The pipe that feeds it, whose end is the end of what it reads; the caller closes it."""
+        assert self.process.stdin is not None  # noqa: S101 (for the type checker)
+        with self.process.stdin as pipe:
+            return os.dup(pipe.fileno())
 
     def begins(self, within_s: float) -> bool | None:
         """Whether a picture begins; False at the end of the pipe, None where nothing comes within this time."""
@@ -123,18 +124,6 @@ class Program:
                 return False
             filled += count
         return True
-
-    def said_sizes(self) -> list[Rows]:
-        """The sizes of its pictures until now, in their order; it says each before the first picture of that size."""
-        data = os.pread(self._said.fileno(), 1 << 20, self._heard)
-        self._heard += len(data)
-        *lines, self._half = (self._half + data.decode(errors="replace")).split("\n")
-        for caps in filter(None, map(_CAPS.search, lines)):
-            numbers = dict(re.findall(r"(width|height)=\(int\)([0-9]{1,6})", caps[1]))
-            size = Rows(int(numbers["width"]), int(numbers["height"]))
-            if self._sizes[-1:] != [size]:
-                self._sizes.append(size)
-        return self._sizes
 
     def last_words(self) -> str:
         """Why it ended, as far as it says so."""

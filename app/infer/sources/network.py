@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.infer.sources.ffmpeg import opened, shot_of, video_frames
+from app.infer.sources.base import Desk
+from app.infer.sources.decoding import Trust, of_stream
+from app.infer.sources.ffmpeg import opened, packets_of, pictures_in
 from app.infer.sources.live import Feed
 
 _STREAMS = "rtsp,mpegts,hls,flv,mpjpeg,mjpeg,mov,matroska,avi,mpeg,ogg,asf,h264,hevc"
@@ -27,14 +29,17 @@ _HTTP = {
 
 
 @contextmanager
-def rtsp(address: str, stall_s: float) -> Iterator[Feed]:
+def rtsp(address: str, stall_s: float, desk: Desk, trust: Trust) -> Iterator[Feed]:
     """
     Raises:
         Refused: the server knows no such stream, or not this user.
         SourceError: it cannot be reached, or answers nonsense.
     """
-    with opened(address, _RTSP | tls_of(address), stall_s) as container:
-        yield feed_of(container, stall_s)
+    with (
+        opened(address, _RTSP | tls_of(address), stall_s) as container,
+        closing(of_stream(container, stall_s, desk, trust)) as pictures,
+    ):
+        yield Feed((picture.pixels for picture in pictures), rate_of(container))
 
 
 @contextmanager
@@ -52,10 +57,12 @@ def _http_of(address: str) -> dict[str, str]:
 
 
 def feed_of(container: Any, stall_s: float) -> Feed:
-    stream = container.streams.video[0]
-    rate = float(stream.average_rate or 0)
-    known = rate if 0 < rate <= 240 and math.isfinite(rate) else None  # else it is a guess of FFmpeg's
-    return Feed((shot_of(frame) for frame in video_frames(container, stall_s)), known)
+    return Feed((picture.pixels for picture in pictures_in(packets_of(container), stall_s)), rate_of(container))
+
+
+def rate_of(container: Any) -> float | None:
+    rate = float(container.streams.video[0].average_rate or 0)
+    return rate if 0 < rate <= 240 and math.isfinite(rate) else None  # else it is a guess of FFmpeg's
 
 
 def tls_of(address: str) -> dict[str, str]:

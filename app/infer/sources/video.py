@@ -1,13 +1,16 @@
 """Video files: every frame, in order."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.errors import SourceError
 from app.infer.frame import Failure, Frame, Kind
 from app.infer.sources.base import Desk, Selection
-from app.infer.sources.ffmpeg import opened, to_bgr, video_frames
+from app.infer.sources.decoding import of_file
+from app.infer.sources.ffmpeg import Picture, opened, packets_of, pictures_in
 from app.vision.picture_header import format_of
 
 # fmt: off
@@ -50,23 +53,30 @@ def read_video(path: Path, selection: Selection, desk: Desk) -> Iterator[Frame |
     Raises:
         SourceError: it cannot be opened.
     """
-    with opened(f"file:{path}", _LOCAL) as container:
-        yield from frames_of(container, str(path), selection, desk)
+    again = partial(opened, f"file:{path}", _LOCAL)
+    with again() as container:
+        if not selection.hardware:
+            yield from frames_of(container, str(path), selection, desk)
+            return
+        with closing(of_file(container, again, desk)) as pictures:
+            yield from frames_of(container, str(path), selection, desk, pictures)
 
 
-def frames_of(container: Any, name: str, selection: Selection, desk: Desk) -> Iterator[Frame | Failure]:
-    """Of a container that has an end."""
+def frames_of(
+    container: Any, name: str, selection: Selection, desk: Desk, pictures: Iterator[Picture] | None = None
+) -> Iterator[Frame | Failure]:
+    """Of a container that has an end; decoded by the processor, where its `pictures` are not given."""
     stream = container.streams.video[0]
     sieve, total = selection.sieve(), _frame_count(container)
     rate = selection.rate(float(stream.average_rate) if stream.average_rate else None)
     index = -1
     try:
-        for index, found in enumerate(video_frames(container)):
+        for index, found in enumerate(pictures or pictures_in(packets_of(container))):
             seconds = _seconds(found, stream, index)
             if sieve.over(seconds) or desk.stop.is_set():
                 return
             if sieve.wants(index, seconds):
-                yield Frame(name, index, to_bgr(found, desk.take), seconds=seconds, rate=rate, kind=Kind.VIDEO)
+                yield Frame(name, index, found.pixels(desk.take), seconds=seconds, rate=rate, kind=Kind.VIDEO)
             if total:
                 desk.progress(min(1.0, (index + 1) / total))
     except SourceError as error:
@@ -77,10 +87,10 @@ def frames_of(container: Any, name: str, selection: Selection, desk: Desk) -> It
         yield Failure(name, SourceError("no frame in it can be decoded", hint="Copy it again, or convert it."))
 
 
-def _seconds(frame: Any, stream: Any, index: int) -> float | None:
+def _seconds(picture: Picture, stream: Any, index: int) -> float | None:
     """From the beginning of the video; some files start their clock elsewhere."""
-    if frame.pts is not None:
-        return float((frame.pts - (stream.start_time or 0)) * frame.time_base)
+    if picture.pts is not None and picture.time_base is not None:
+        return float((picture.pts - (stream.start_time or 0)) * picture.time_base)
     return index / float(stream.average_rate) if stream.average_rate else None
 
 
