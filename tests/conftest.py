@@ -2,8 +2,8 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -54,18 +54,14 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Exporter"]:
 
 
 @pytest.fixture(scope="session")
-def exported(
-    exporter: "Exporter", shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
+def exported(exporter: "Exporter", shared_data: Callable[[str], Path]) -> Callable[..., Path]:
     """Real weights or a demo model as ONNX, each exported once a session; options are those of ExportOptions."""
     from app.convert.export import ExportOptions
 
-    @cache
     def export(name: str, imgsz: tuple[int, int] = (320, 320), **options: Any) -> Path:
         demo = PROJECT_ROOT / "models" / "demo" / f"{name}.pt"
         weights = demo if demo.is_file() else shared_data(f"weights/{name}.pt")
-        asked = ExportOptions(imgsz, trust_weights=True, **options)
-        return exporter.export(weights, asked, tmp_path_factory.mktemp(name)).onnx
+        return exporter.export(weights, ExportOptions(imgsz, trust_weights=True, **options)).onnx
 
     return export
 
@@ -78,14 +74,12 @@ def ready_exports(exporter: "Exporter", tmp_path_factory: pytest.TempPathFactory
 
     folder = tmp_path_factory.mktemp("ready")
 
-    @cache
     def ready(side: int, *names: str) -> Path:
         for name in names:
             weights = PROJECT_ROOT / "models" / "demo" / f"{name}.pt"
-            options = ExportOptions((side, side), trust_weights=True)
-            made = exporter.export(weights, options, tmp_path_factory.mktemp(name))
+            made = exporter.export(weights, ExportOptions((side, side), trust_weights=True))
             base = folder / f"{sha256_of(weights)}-{side}x{side}"
-            made.onnx.rename(base.with_suffix(".onnx"))
+            shutil.copy(made.onnx, base.with_suffix(".onnx"))
             base.with_suffix(".json").write_text(json.dumps(made.traits.facts()))
         return folder
 

@@ -18,13 +18,21 @@ from tests.command import PROJECT_ROOT
 
 
 class Exporter:
-    """Starts with the first graph that is asked for."""
+    """Starts with the first graph that is asked for; makes each of them once."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._process: subprocess.Popen[str] | None = None
+        self._made: dict[tuple[Path, ExportOptions], Exported] = {}
 
-    def export(self, weights: Path, options: ExportOptions, work: Path) -> Exported:
+    def export(self, weights: Path, options: ExportOptions) -> Exported:
+        if (weights, options) not in self._made:
+            work = self._home / f"{weights.stem}-{len(self._made)}"
+            work.mkdir()
+            self._made[weights, options] = self._export(weights, options, work)
+        return self._made[weights, options]
+
+    def _export(self, weights: Path, options: ExportOptions, work: Path) -> Exported:
         self._process = self._process or self._started()
         assert self._process.stdin is not None
         assert self._process.stdout is not None

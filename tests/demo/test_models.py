@@ -18,7 +18,7 @@ from tests.conftest import PROJECT_ROOT
 from tests.demo.held_back import held_back, pictures, truth
 
 DEMO = PROJECT_ROOT / "models" / "demo"
-SCENES = 40
+SCENES = 24
 EVERY_TASK = [pytest.param(task, id=task.value) for task in Task]
 DETECTING = [pytest.param(task, id=task.value) for task in Task if task is not Task.CLASSIFY]
 
