@@ -59,7 +59,7 @@ class Lines:
             self._finished += 1
             why = outcome.skipped or outcome.error
             told = f"{state_of(outcome)}: {why}" if why else state_of(outcome)
-            self._say(f"{outcome.device.name} is {told} ({self._finished} of {self._total})")
+            self._say(f"{outcome.device.name}: {told} ({self._finished} of {self._total})")
 
     def _say(self, line: str) -> None:
         with suppress(OSError, ValueError):  # who read this log has gone; the fleet need not suffer for it

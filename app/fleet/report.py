@@ -35,7 +35,8 @@ class Report:
         states = [state_of(outcome) for outcome in self.outcomes]
         counted = [f"{states.count(state)} {state}" for state in ("done", "unchanged", "failed", "skipped")]
         took = duration(seconds_between(self.started, self.ended))
-        return f"{len(states)} devices in {took}: " + ", ".join(part for part in counted if not part.startswith("0 "))
+        noun = "device" if len(states) == 1 else "devices"
+        return f"{len(states)} {noun} in {took}: " + ", ".join(part for part in counted if not part.startswith("0 "))
 
 
 def state_of(outcome: Outcome) -> str:

@@ -94,7 +94,7 @@ def test_plan_apply_status_and_a_second_apply(hall: Hall) -> None:
     assert hall.states == ["done"] * 3
     assert "3 devices in" in hall.out.splitlines()[-2]
     assert hall.out.splitlines()[-1] == f"report: {hall.runs / 'report.html'}"
-    assert "c is done (" in hall.err
+    assert "c: done (" in hall.err
     assert (hall.runs / "report.html").read_text().startswith("<!doctype html>")
 
     done = len(hall.worlds["a"].done)

@@ -72,7 +72,7 @@ def test_lines_are_few_while_a_step_lasts(monkeypatch: pytest.MonkeyPatch) -> No
         "d convert 10 %: building",
         "d convert 20 %: building",
         f"{AT} d convert done (0.0 s)",
-        "d is unchanged (1 of 2)",
+        "d: unchanged (1 of 2)",
     ]
 
 

@@ -119,11 +119,15 @@ class Containers:
                         raise
             time.sleep(0.2)
 
-    def last_words(self, found: Found, watch: Watch, lines: int = _LAST_LINES) -> str:
+    def last_words(self, found: Found, watch: Watch) -> str:
+        """Short enough for a message."""
+        return self.logs(found, _LAST_LINES, watch)[-_MOST_SHOWN:].strip()
+
+    def logs(self, found: Found, lines: int, watch: Watch) -> str:
         with self._connection.request(watch) as client:
             said = client.api.logs(found.id, tail=lines)
         text = said.decode(errors="replace") if isinstance(said, bytes) else ""
-        return masked(printable(text[-_MOST_SHOWN:].strip(), keep="\n"))
+        return masked(printable(text, keep="\n"))
 
 
 def read(told: Any) -> Found:

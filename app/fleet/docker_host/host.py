@@ -87,7 +87,7 @@ class DockerHost:
     def logs(self, slot: Slot, lines: int) -> str:
         watch = Within(_LOGS_S)
         found = self._containers.find(slot, watch)
-        return self._containers.last_words(found, watch, lines) if found else ""
+        return self._containers.logs(found, lines, watch) if found else ""
 
     def close(self) -> None:
         self._connection.close()
