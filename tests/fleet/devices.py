@@ -108,17 +108,9 @@ class RealDevice:
         """In a network of its own: a daemon without a bridge removes `docker0`, which is this machine's own."""
         (self.folder / "daemon.json").write_text("{}")  # nor its settings
         command = [
-            *(
-                "unshare",
-                "--net",
-                "dockerd",
-                *_DOCKERD_OPTIONS,
-                "--host",
-                self.socket,
-                "--config-file",
-                self.folder / "daemon.json",
-            ),
-            *("--data-root", self.data, "--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"),
+            *("unshare", "--net", "dockerd", *_DOCKERD_OPTIONS, "--config-file", self.folder / "daemon.json"),
+            *("--host", self.socket, "--pidfile", self.folder / "pid"),
+            *("--data-root", self.data, "--exec-root", self.folder / "exec"),
         ]
         self._dockerd = _begun(command, self.folder / "dockerd.log")
         _until(lambda: self.docker("version", code=None).returncode == 0, self._dockerd, self.folder / "dockerd.log")
