@@ -132,6 +132,7 @@ class Finder:
 
 ENGINE = cast(Engine, object())
 SHORT = Patience(begin=1.5, silence=1.5, just_failed=0.5, failed=0.3)
+NONE = Patience(begin=0.1, silence=0.1, just_failed=0.1, failed=0.1)  # where nothing comes any more
 
 
 @pytest.fixture
@@ -140,8 +141,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return status_path(tmp_path / "models", "a")
 
 
-def _wait(find: Finder, path: Path) -> Engine:
-    return wait_for_engine(find, path, SilentReporter(), SHORT)
+def _wait(find: Finder, path: Path, patience: Patience = SHORT) -> Engine:
+    return wait_for_engine(find, path, SilentReporter(), patience)
 
 
 def _convert(find: Finder, path: Path) -> None:
@@ -187,8 +188,9 @@ def test_an_engine_that_was_published_by_one_who_then_was_killed_is_taken(path: 
     find = Finder()
     path.parent.mkdir(parents=True)
     path.write_text(_status().to_json())
-    threading.Timer(0.2, setattr, [find, "engine", ENGINE]).start()
-    assert _wait(find, path) is ENGINE
+    find.at_look = lambda: setattr(find, "engine", ENGINE)
+    assert _wait(find, path, NONE) is ENGINE
+    assert find.looks == 2
 
 
 def test_a_failure_says_why_and_what_to_do(path: Path) -> None:
@@ -215,7 +217,7 @@ def test_a_failure_just_before_it_came_is_told_soon(path: Path) -> None:
 
 def test_nobody_who_converts_is_told_with_the_way_to_start_one(path: Path) -> None:
     with pytest.raises(EngineNotFound, match="nobody is building it") as caught:
-        _wait(Finder(), path)
+        _wait(Finder(), path, NONE)
     assert "docker compose up converter" in caught.value.hint
 
 
@@ -232,10 +234,10 @@ def test_a_status_that_cannot_be_read_is_named(content: bytes, path: Path) -> No
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(EngineNotFound, match=r"a\.json holds no status"):
-        _wait(Finder(), path)
+        _wait(Finder(), path, NONE)
 
 
 def test_a_status_in_a_place_that_cannot_be_opened_is_named(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(EngineNotFound, match="Is a directory"):
-        _wait(Finder(), path)
+        _wait(Finder(), path, NONE)

@@ -40,14 +40,14 @@ def jetsmith(wall: Wall) -> Jetsmith:
 
 def test_all_sinks_at_once(jetsmith: Jetsmith, video_of: Callable[[int], Path], tmp_path: Path) -> None:
     pytest.importorskip("trackers", reason="the extra track is not installed")
-    done = jetsmith("infer", SCENE, video_of(400), *_all_sinks(tmp_path))
+    done = jetsmith("infer", SCENE, video_of(60), *_all_sinks(tmp_path))
 
     assert done.stdout == ""  # the file has them
     records = _records(tmp_path / "r.jsonl")
-    assert [record["frame"] for record in records] == [0, *range(400)]
+    assert [record["frame"] for record in records] == [0, *range(60)]
     assert "seconds" not in records[0]
     assert records[26]["seconds"] == 1.0
-    assert _frames_in(tmp_path / "save" / "way-400.mp4") == 400
+    assert _frames_in(tmp_path / "save" / "way-60.mp4") == 60
     assert (tmp_path / "save" / "scene-1.jpg").exists()
     objects = records[0]["detections"]
     assert isinstance(objects, list)
@@ -58,14 +58,14 @@ def test_all_sinks_at_once(jetsmith: Jetsmith, video_of: Callable[[int], Path], 
 def test_what_is_there_is_whole_however_it_ends(
     jetsmith: Jetsmith, video_of: Callable[[int], Path], tmp_path: Path, number: signal.Signals
 ) -> None:
-    video = video_of(6000)
+    video = video_of(3000)
     sinks = ("--model", MODEL, "--output", tmp_path / "r.jsonl", "--save", tmp_path / "save")
     # In the background, as CI may run, SIGINT is ignored, and jetsmith respects that.
     command = ["env", "--default-signal=INT", *jetsmith.command("infer", video, *sinks)]
     run = subprocess.Popen(command, env=jetsmith.env, stderr=subprocess.PIPE)
     written, lines = tmp_path / "save" / video.name, tmp_path / "r.jsonl"
     deadline = time.monotonic() + 60
-    while not (lines.exists() and lines.stat().st_size > 60_000 and written.stat().st_size > 1000):
+    while not (lines.exists() and lines.stat().st_size > 20_000 and written.stat().st_size > 1000):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     run.send_signal(number)
