@@ -189,6 +189,8 @@ class Lane:
             else:
                 self._changed.wait_for(lambda: self.has_room or self.stop.is_set())
             self._state = replace(self._state, condition=Condition.RUNNING)
+            if isinstance(item.what, Failure):
+                self._state = replace(self._state, last_error=item.what.error.message)
             self.items.append(item)
             self._changed.notify_all()
         return not self.stop.is_set()

@@ -128,6 +128,30 @@ def test_a_picture_that_comes_byte_by_byte_is_given_up() -> None:
     assert "not whole after" in watched.desk.losses[0][0]
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\nX-Long: "], ids=["status", "header"])
+def test_headers_that_come_byte_by_byte_are_given_up(head: bytes) -> None:
+    patience = Patience(stall_s=0.2, first_retry_s=0.05, last_retry_s=0.2)
+    with answering(head, _drip) as address, Watched(address, patience=patience) as watched:
+        wait_until(lambda: watched.desk.losses)
+
+    assert "cannot be reached: nothing came in time" in watched.desk.losses[0][0]
+
+
+def test_the_time_for_headers_is_not_the_streams() -> None:
+    picture = jpeg((160, 120), 0)
+    part = b"--a\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(picture), picture)
+
+    def slowly(connection: socket.socket, closing: threading.Event) -> None:
+        while not closing.wait(0.4):
+            connection.sendall(part)
+
+    patience = Patience(stall_s=1.0, first_retry_s=0.05)
+    with answering(_MJPEG, slowly) as address, Watched(address, patience=patience) as watched:
+        watched.wait_for_frames(10)  # four seconds: longer than the headers might have taken
+
+    assert watched.desk.losses == []
+
+
 def test_a_picture_that_comes_byte_by_byte_does_not_outlive_the_run() -> None:
     patience = Patience(stall_s=100, first_retry_s=0.05)
     with answering(_DRIPPING, _drip) as address, Watched(address, patience=patience) as watched:

@@ -169,7 +169,7 @@ class Report:
             elif state.condition is Condition.WAITING and late:
                 yield f"{state.name} gives no frame"
             elif state.condition is Condition.ENDED and state.live:
-                yield f"{state.name} has ended"
+                yield f"{state.name} has ended{f': {state.last_error}' if state.last_error else ''}"
         for sink in sinks:
             if sink["error"] is not None:
                 yield f"{sink['name']}: {sink['error']}"

@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from app.errors import SourceError
+from app.infer.sources import patient
 from app.infer.sources.base import Shot, Take
 from app.infer.sources.errors import from_os, refused
 from app.types import Image
@@ -25,6 +26,7 @@ from app.vision.pictures import decode_picture
 _LARGEST_PICTURE = 64 << 20
 _PIECE = 1 << 16
 _LONGEST_HEADER = 1 << 13
+_HEADER_STALLS = 3  # an answer may begin, redirects and all, in so many times as long as a server may be silent
 _LONGEST_NUMBER = 12  # digits of a length; Python itself refuses to read numbers of thousands
 
 
@@ -52,7 +54,8 @@ def answered(address: str, timeout_s: float) -> Iterator[Answer]:
     refusals = _ClosesRefusals()
     try:
         with _errors_as_ours("cannot be reached"):
-            answer = _opener(passwords, refusals).open(request, timeout=timeout_s)
+            opener = _opener(passwords, refusals, time.monotonic() + _HEADER_STALLS * timeout_s)
+            answer = opener.open(request, timeout=timeout_s)
     except (ValueError, LookupError) as error:  # urllib's, for a header of the server's that it cannot read
         if refusals.seen:
             raise refused("401, and it wants a way to sign in that jetsmith does not know") from error
@@ -84,14 +87,13 @@ def _nonsense(doing: str) -> SourceError:
 
 
 def _opener(
-    passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm, refusals: "_ClosesRefusals"
+    passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm, refusals: "_ClosesRefusals", deadline: float
 ) -> urllib.request.OpenerDirector:
     """Knows http and https alone, after a redirect too: not file, not ftp."""
     opener = urllib.request.OpenerDirector()
     handlers: tuple[urllib.request.BaseHandler, ...] = (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        *patient.handlers(deadline),
         _Redirects(),
         refusals,
         urllib.request.HTTPBasicAuthHandler(passwords),
