@@ -89,7 +89,8 @@ def test_it_says_what_it_is(images: Images, name: str) -> None:
     assert labels["org.opencontainers.image.title"] == f"jetsmith-{name}"
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["org.opencontainers.image.revision"]
-    assert config(image_of(images, name))["Healthcheck"]["Test"] == ["CMD", "jetsmith", "status", "--health"]
+    check = ["/opt/jetsmith/scripts/image_health"] if name == "infer" else ["jetsmith", "status", "--health"]
+    assert config(image_of(images, name))["Healthcheck"]["Test"] == ["CMD", *check]
 
 
 def test_the_code_is_compiled_already(images: Images) -> None:
