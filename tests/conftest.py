@@ -6,21 +6,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from PIL import Image
 
-if TYPE_CHECKING:
-    from tests.exporter import Exporter
+from tests.command import PROJECT_ROOT, Jetsmith
+from tests.exporter import Exporter
 
 # No deadline for one example: a busy machine is slow now and then. pytest-timeout ends what hangs.
 settings.register_profile("jetsmith", deadline=None)
 settings.load_profile("jetsmith")
-
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
-
 
 _PILLOW_OPEN = Image.open
 
@@ -45,16 +42,14 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Exporter"]:
-    from tests.exporter import Exporter
-
+def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     exporter = Exporter(tmp_path_factory.mktemp("exporter"))
     yield exporter
     exporter.close()
 
 
 @pytest.fixture(scope="session")
-def exported(exporter: "Exporter", shared_data: Callable[[str], Path]) -> Callable[..., Path]:
+def exported(exporter: Exporter, shared_data: Callable[[str], Path]) -> Callable[..., Path]:
     """Real weights or a demo model as ONNX, each exported once a session; options are those of ExportOptions."""
     from app.convert.export import ExportOptions
 
@@ -67,7 +62,7 @@ def exported(exporter: "Exporter", shared_data: Callable[[str], Path]) -> Callab
 
 
 @pytest.fixture(scope="session")
-def ready_exports(exporter: "Exporter", tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def ready_exports(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """For `Jetsmith.exports`: a folder with the graphs of these demo models, of square inputs of this side."""
     from app.convert.export import ExportOptions
     from app.engines.files import sha256_of
@@ -84,6 +79,13 @@ def ready_exports(exporter: "Exporter", tmp_path_factory: pytest.TempPathFactory
         return folder
 
     return ready
+
+
+@pytest.fixture
+def jetsmith(tmp_path: Path) -> Jetsmith:
+    """`jetsmith …` with a home that is empty, and a models folder that is not there yet."""
+    (tmp_path / "home").mkdir()
+    return Jetsmith(tmp_path / "models", tmp_path / "home")
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,6 @@ MODEL = ("--model", "demo-cls", "--imgsz", "64", "64")
 LIMIT_S = 5
 
 
-@pytest.fixture
-def jetsmith(tmp_path: Path) -> Jetsmith:
-    (tmp_path / "home").mkdir()
-    return Jetsmith(tmp_path / "models", tmp_path / "home")
-
-
 def _status(jetsmith: Jetsmith) -> Status | None:
     return read_status(status_path(jetsmith.models, "demo-cls"))
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -18,12 +17,8 @@ ROUNDS = 100
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_hundred_kills(tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
-    started = time.monotonic()
-    jetsmith("convert", *MODEL)
-    whole = time.monotonic() - started
+def test_a_hundred_kills(jetsmith: Jetsmith) -> None:
+    whole = _seconds_of_a_conversion(jetsmith)
     moments = random.Random(20261122)
     finished = 0
     for _ in range(ROUNDS):
@@ -44,9 +39,7 @@ def test_a_hundred_kills(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(10))
-def test_a_first_build_that_is_killed_is_simply_done_again(tmp_path: Path, seed: int) -> None:
-    (tmp_path / "home").mkdir()
-    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
+def test_a_first_build_that_is_killed_is_simply_done_again(jetsmith: Jetsmith, seed: int) -> None:
     process = jetsmith.start("convert", *MODEL)
     time.sleep(random.Random(seed).uniform(0.1, 8))
     process.send_signal(signal.SIGKILL)
@@ -58,13 +51,9 @@ def test_a_first_build_that_is_killed_is_simply_done_again(tmp_path: Path, seed:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_fifty_killed_children(tmp_path: Path) -> None:
+def test_fifty_killed_children(jetsmith: Jetsmith) -> None:
     """As the kernel kills them when memory runs out: the command says so, and the engine that was there stays."""
-    (tmp_path / "home").mkdir()
-    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
-    started = time.monotonic()
-    jetsmith("convert", *MODEL)
-    whole = time.monotonic() - started
+    whole = _seconds_of_a_conversion(jetsmith)
     moments = random.Random(20261123)
     killed = 0
     for _ in range(50):
@@ -84,3 +73,9 @@ def test_fifty_killed_children(tmp_path: Path) -> None:
         assert jetsmith("status", code=process.returncode).stdout
     assert killed > 25, "most were to be killed"
     jetsmith("infer", "--model", "demo-cls", SCENES / "cls" / "**" / "*.jpg")
+
+
+def _seconds_of_a_conversion(jetsmith: Jetsmith) -> float:
+    started = time.monotonic()
+    jetsmith("convert", *MODEL)
+    return time.monotonic() - started

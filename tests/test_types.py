@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 
 BUILD, COMPAT, RUNNER = "app/convert/build_tensorrt.py", "app/runtime/tensorrt_compat.py", "app/runtime/tensorrt.py"
 TIMINGS, DLA = "app/convert/timing_cache.py", "app/convert/dla.py"

@@ -38,12 +38,6 @@ CORE = (  # what the project's own requirements bring, and no more
 )
 
 
-@pytest.fixture
-def jetsmith(tmp_path: Path) -> Jetsmith:
-    (tmp_path / "home").mkdir()
-    return Jetsmith(tmp_path / "models", tmp_path / "home")
-
-
 def checks(text: str) -> dict[str, dict[str, str]]:
     return {row["check"]: row for row in json.loads(text)["checks"]}
 

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,6 @@ from tests.command import SCENES, Jetsmith
 MODEL = ("--model", "demo-cls")
 SIZE = ("--imgsz", "64", "64")
 SCENE = sorted((SCENES / "cls").rglob("*.jpg"))[0]
-
-
-@pytest.fixture
-def jetsmith(tmp_path: Path) -> Jetsmith:
-    (tmp_path / "home").mkdir()
-    return Jetsmith(tmp_path / "models", tmp_path / "home")
 
 
 def _start_waiting(jetsmith: Jetsmith) -> "subprocess.Popen[str]":

@@ -31,7 +31,7 @@ from app.runtime.tensorrt import TensorRTRunner
 from app.types import Backend, Head, Precision
 from config.settings import load_settings
 from tests import onnx_graphs
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.doubles.pycuda_double import CudaDouble
 from tests.doubles.reporters import ListChannel
 from tests.doubles.tensorrt_dla_double import Asked, DeviceType, tensorrt_with_builder

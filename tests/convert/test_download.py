@@ -34,7 +34,7 @@ from app.convert.partial import PartialFile, disk_errors_as_ours
 from app.convert.weights import Weights, WeightsRequest, resolve_weights
 from app.errors import DigestMismatch, DownloadFailed, UnknownModel, WeightsError
 from app.progress import SilentReporter
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.convert.file_server import Answer, FileServer, serving
 from tests.doubles.reporters import ListReporter
 

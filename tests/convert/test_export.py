@@ -25,7 +25,7 @@ from app.errors import BackendUnavailable, ExportFailed, UnsafeWeights, WeightsE
 from app.metadata import ModelMetadata
 from app.progress import SilentReporter
 from app.types import Head, Task
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.doubles.reporters import ListReporter
 
 pytest.importorskip("ultralytics", reason="exporting needs jetsmith[convert]")

@@ -17,7 +17,7 @@ from app.progress import SilentReporter
 from app.types import Backend, Precision, Task
 from scripts.accuracy_table import CALIBRATION_SEED, DEMO, OFFICIAL, rows_of
 from scripts.demo_scenes import TEST_SEED, draw_scene, label_lines
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.doubles.reporters import ListReporter
 
 

@@ -17,7 +17,7 @@ from app.errors import BackendUnavailable, BuildFailed
 from app.progress import SilentReporter
 from app.runtime import tensorrt_compat as compat
 from app.types import Backend, Head, Precision
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.doubles.pycuda_double import CudaDouble
 from tests.doubles.reporters import ListReporter
 from tests.doubles.tensorrt_dla_double import tensorrt_with_builder

@@ -14,7 +14,7 @@ from app.vision.accuracy import Accuracy, box_iou, mean_average_precision, simil
 from app.vision.model import Model, Thresholds
 from scripts.demo_readme import SHORT
 from scripts.demo_scenes import CLASSES, Scene
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.demo.held_back import held_back, pictures, truth
 
 DEMO = PROJECT_ROOT / "models" / "demo"

@@ -5,7 +5,7 @@ from app.types import Task
 from app.vision.accuracy import mask_iou
 from scripts.demo_scenes import CLASSES, SAMPLE_SEED, draw_scene, label_lines
 from scripts.demo_shapes import ROBOT_MIRROR, ROBOT_POINTS, SHAPES
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.demo.held_back import held_back, truth
 
 EVERY_TASK = [pytest.param(task, id=task.value) for task in Task]

@@ -10,7 +10,7 @@ import pytest
 from app.runtime import tensorrt_compat as compat
 from app.runtime.package_version import version_in_source
 from app.types import Backend
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 from tests.doubles.pycuda_double import CudaDouble
 from tests.doubles.tensorrt_double import tensorrt_double
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT_ROOT
+from tests.command import PROJECT_ROOT
 
 Api = dict[str, dict[str, list[str]]]
 SUPPORTED = ("8.6", "10.3", "10.7", "10.13", "10.16", "11.0", "11.1", "11.2", "11.3", "11.4", "rtx-1.7.1")
