@@ -19,6 +19,7 @@ from app.convert.export import Exported, ExportOptions, export, exporter_version
 from app.convert.keep import keep_graphs, onnx_beside
 from app.convert.layers import layers_by_precision
 from app.convert.library import try_library
+from app.convert.offered import Offer
 from app.convert.options import ConvertOptions
 from app.convert.pictures import calibration_digest, verification_pictures
 from app.convert.precision import require_ranges
@@ -202,13 +203,22 @@ def _usable(job: _Job, found: Found, reporter: Reporter) -> Engine | None:
 def _build(job: _Job, reporter: Reporter) -> Engine:
     with job.store.workspace(job.identity) as work:
         exported = _export(job, work, reporter)
-        built, figures = _build_and_verify(job, exported.onnx, work, reporter)
+        built, figures = _offered(job, exported.onnx, work, reporter) or _build_and_verify(
+            job, exported.onnx, work, reporter
+        )
         layers = layers_by_precision(built.engine, job.identity.backend, work, reporter)
         record = _record(job, built, figures, {**layers, "checkpoint": exported.traits.facts()})
         engine = job.store.publish(built.engine, record, device_slug=job.device_slug, alias=job.alias)
         if job.options.keep_onnx:
             keep_graphs(exported.onnx, built, onnx_beside(job.options), reporter)
         return engine
+
+
+def _offered(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]] | None:
+    if job.options.force_convert or job.options.skip_verify:
+        return None
+    offer = Offer(job.store.root.parent, job.identity, reporter)
+    return offer.taken(work, lambda built: _verify(job, built, onnx, work, reporter))
 
 
 def _build_and_verify(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]]:
