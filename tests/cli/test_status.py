@@ -59,11 +59,13 @@ def test_one_bad_job_decides_unless_another_is_asked_for(models: Path, capsys: p
     assert main(["status", "good"]) == 0
     assert main(["status", "models/good.engine"]) == 0
     capsys.readouterr()
+    _leave(models, "hung", silent_s=60)
     assert main(["status", "--json"]) == 1
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["job"], row["state"], row["hung"]) for row in rows] == [
         ("bad", "failed", False),
         ("good", "ready", False),
+        ("hung", "running", True),
     ]
 
 
