@@ -1,6 +1,7 @@
 """A run as one HTML page: it needs no other file, no script and no network, and fits a phone."""
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from html import escape
 
 from app.fleet.base import Done, Outcome
@@ -9,12 +10,16 @@ from app.fleet.report import Report, duration, seconds_between, shown, state_of,
 _ORDER = ("failed", "skipped", "done", "unchanged")  # what needs somebody comes first
 _STYLE = """
 :root{color-scheme:light dark;--good:#1a7f37;--bad:#c62828;--idle:#8a6d00;--line:#8884;--soft:#8882}
+@media (prefers-color-scheme:dark){:root{--good:#3fb950;--bad:#ff7b72;--idle:#d29922}}
 *{box-sizing:border-box}
 body{font:16px/1.45 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
 h1{font-size:1.4rem;margin:0 0 .25rem}
 p{margin:.25rem 0}
 details{border:1px solid var(--line);border-radius:.5rem;margin:.6rem 0;padding:.6rem .8rem}
 summary{cursor:pointer;display:flex;flex-wrap:wrap;gap:.2rem .8rem;align-items:baseline}
+summary::-webkit-details-marker{display:none}
+summary b::before{content:"▸ ";opacity:.75}
+[open]>summary b::before{content:"▾ "}
 summary b{font-size:1.05rem}
 .state{font-weight:600}
 .done,.unchanged{color:var(--good)}
@@ -36,6 +41,7 @@ dd{margin:0}
 def as_html(report: Report) -> str:
     ordered = sorted(report.outcomes, key=lambda outcome: _ORDER.index(state_of(outcome)))
     title = f"{report.verb} of {report.fleet}"
+    when = f"{_time(report.started)} to {_time(report.ended)} UTC, jetsmith {report.version}"
     return "\n".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -44,7 +50,7 @@ def as_html(report: Report) -> str:
             f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{_text(title)}</h1>",
             f"<p>{_text(report.summary)}</p>",
-            f'<p class="quiet">{_text(f"{report.started} to {report.ended}, jetsmith {report.version}")}</p>',
+            f'<p class="quiet">{_text(when)}</p>',
             *(_device(outcome, report) for outcome in ordered),
             "</body></html>\n",
         )
@@ -55,12 +61,13 @@ def _device(outcome: Outcome, report: Report) -> str:
     state, device = state_of(outcome), outcome.device
     opened = " open" if state == "failed" else ""
     place = ", ".join([device.address, *([device.group] if device.group else []), device.preset])
+    about = f"{outcome.skipped} · {place}" if outcome.skipped else place
     return "\n".join(
         (
             f"<details{opened}><summary><b>{_text(device.name)}</b>",
             f'<span class="state {state}">{state}</span>',
-            f'<span class="quiet">{_text(place)}</span></summary>',
-            _error(outcome.skipped or outcome.error, outcome.hint),
+            f'<span class="quiet">{_text(about)}</span></summary>',
+            _error(outcome.error, outcome.hint),
             _timeline(outcome.done, report),
             _table((*versions(outcome.observed).items(), *device.labels.items())),
             "</details>",
@@ -92,6 +99,10 @@ def _step(done: Done, report: Report) -> str:
         f'<div class="track"><div class="bar{failed}" style="margin-left:{left:.2f}%;width:{width:.2f}%"></div></div>'
         "</li>"
     )
+
+
+def _time(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _table(pairs: Iterable[tuple[str, str]]) -> str:

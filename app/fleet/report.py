@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from app.board import jetpack_of
+from app.device import UNKNOWN
 from app.fleet.base import Done, EngineFacts, Observed, Outcome, Slot
 from app.fleet.plan import Plan
 from app.text import masked, printable
 
 FORMAT = 1
+_SHORT = 12  # characters of a digest, enough to tell two apart
 
 
 @dataclass(frozen=True)
@@ -165,13 +167,14 @@ def versions(seen: Observed | None) -> dict[str, str]:
         "engine": _engine(seen.engine),
         "infer": _infer(seen),
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in told.items() if value and value != UNKNOWN}
 
 
 def _engine(engine: EngineFacts | None) -> str:
     if engine is None:
         return ""
-    parts = (f"{engine.precision}, {engine.identity[:12]}", f"built {engine.built}", engine.agreement)
+    built = engine.built.partition(".")[0].replace("T", " ").partition("+")[0]
+    parts = (f"{engine.precision}, {engine.identity[:_SHORT]}", f"built {built} UTC", engine.agreement)
     return ", ".join(part for part in parts if part)
 
 
@@ -179,4 +182,5 @@ def _infer(seen: Observed) -> str:
     current = seen.containers.get(Slot.CURRENT)
     if current is None:
         return ""
-    return f"{current.health or current.state}, {current.image}" if current.image else current.health or current.state
+    state, image = current.health or current.state, current.image.removeprefix("sha256:")[:_SHORT]
+    return f"{state}, image {image}" if image else state

@@ -86,7 +86,7 @@ def test_json_holds_all() -> None:
     assert (told["exit_code"], good["state"], same["state"]) == (3, "done", "unchanged")
     assert [(s["step"], s["seconds"]) for s in good["steps"]] == [("image", 120), ("convert", 240)]
     assert good["versions"]["JetPack"] == "6.2"
-    assert good["versions"]["infer"] == "healthy, sha256:1"
+    assert good["versions"]["infer"] == "healthy, image 1"
     assert (bad["error"], bad["hint"]) == ("no room", "Make room.")
 
 
