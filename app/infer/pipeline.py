@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO, runtime_checkable
 from app.infer.ahead import Reading
 from app.infer.frame import Failure, Frame, Nv12, Pixels
 from app.infer.lane import Item, Lane
-from app.infer.sinks.base import Sink
+from app.infer.sinks.base import Sink, closed_at_the_end
 from app.infer.sinks.open import SinkOptions, open_sinks
 from app.infer.sources.base import Selection, Take, fresh
 from app.infer.sources.choose import open_sources
@@ -120,7 +120,7 @@ def run(
     """
     tally = Tally()
     try:
-        with _closed_at_the_end(sinks), reading, _bar(reading, reporter, progress) as bar:
+        with closed_at_the_end(sinks), reading, _bar(reading, reporter, progress) as bar:
             reading.start(_take_of(predictor), _prepare_of(predictor), _rest_of(predictor))
             for batch in reading.batches(lambda: predictor().metadata.batch):
                 _run_batch(batch, predictor(), sinks, reporter, tally)
@@ -186,14 +186,6 @@ def given_to(model: Predictor, frame: Any) -> Any:
     """A frame as this model takes it; what was prepared stays as it is."""
     takes_it = isinstance(model, TakesNv12) and model.takes_nv12
     return frame if takes_it or not isinstance(frame, Nv12) else frame.bgr
-
-
-def _closed_at_the_end(sinks: Sequence[Sink]) -> ExitStack:
-    """All of them, even where one cannot be."""
-    stack = ExitStack()
-    for sink in sinks:
-        stack.callback(sink.close)
-    return stack
 
 
 @contextmanager

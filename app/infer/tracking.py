@@ -13,7 +13,7 @@ import numpy as np
 
 from app.errors import OutputError
 from app.infer.frame import Failure, Frame, Kind
-from app.infer.sinks.base import Sink
+from app.infer.sinks.base import Sink, close_all
 from app.types import Detections, Result, Task
 
 _USUAL_RATE = 25.0
@@ -69,7 +69,7 @@ class Tracked:
 
     def close(self) -> None:
         self._tracks.clear()
-        _close_all(list(self._sinks))
+        close_all(self._sinks)
 
 
 class Tracks:
@@ -113,12 +113,3 @@ class Tracks:
             at = frame.moment.timestamp()
         self._index, self._seconds = frame.index, max(at, self._seconds + _LEAST_STEP_S)
         return self._seconds
-
-
-def _close_all(sinks: list[Sink]) -> None:
-    """All of them, even where one cannot be."""
-    if sinks:
-        try:
-            sinks[0].close()
-        finally:
-            _close_all(sinks[1:])

@@ -56,6 +56,7 @@ class GpuModel:
         with self._session.current(), ExitStack() as undo, cuda_errors_as_ours("preparing the GPU for frames"):
             undo.callback(self._session.free_allocations)  # the CPU path that runs instead has no use for them
             kernels = load_kernels(self._session, store, reporter)
+            undo.callback(kernels.close)  # the error that is under way holds on to them
             self._workspace = Workspace(self._session, self._plan, thresholds, runner.keep_on_gpu())
             self.frame_buffers = FrameBuffers(self._session)
             self._path = FramePath(runner, kernels, self._plan, self._workspace, reporter)

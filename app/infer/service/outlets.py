@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from app.errors import OutputError
 from app.infer.frame import Failure, Frame
 from app.infer.service.plan import SinkPlan
-from app.infer.sinks.base import Sink
+from app.infer.sinks.base import Sink, close_all
 from app.infer.sinks.json_lines import JsonLines, LinesFile
 from app.infer.sinks.open import polled
 from app.infer.sinks.queued import Queued
@@ -97,7 +97,7 @@ class Surviving:
 def _close_in_spite(sink: Sink) -> None:
     try:
         sink.close()
-    except OutputError:  # why it cannot be written was told
+    except (OutputError, BrokenPipeError):  # why it cannot be written was told
         return
 
 
@@ -129,9 +129,7 @@ class Outlets:
             sink.fail(failure)
 
     def close(self) -> None:
-        with ExitStack() as stack:
-            for sink in self._sinks:
-                stack.callback(sink.close)
+        close_all(self._sinks)
 
     def states(self) -> list[dict[str, Any]]:
         pairs = zip(self._surviving, self._queued, strict=True)

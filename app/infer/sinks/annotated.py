@@ -47,7 +47,7 @@ class Annotated:
         self._drawer = Drawer(names)
         make_writable(folder)
         self._names = FreeNames(folder, Inputs(inputs)) if limits is None else StampedNames(folder)
-        self._limits, self._shelf = limits, Shelf(folder, limits, "*", (SUFFIX, *PICTURE_SUFFIXES))
+        self._limits, self._shelf = limits, Shelf(folder, limits, "*", (SUFFIX, *PICTURE_SUFFIXES), (SUFFIX,))
         self._films: dict[str, _Film] = {}
         self._frames = 0
 

@@ -2,13 +2,15 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from app.errors import OutputError
+from app.errors import JetsmithError, OutputError
 from app.infer.frame import Failure, Frame
 from app.types import Result
+
+_NO_BUGS = JetsmithError, BrokenPipeError, KeyboardInterrupt
 
 
 class Sink(Protocol):
@@ -27,6 +29,29 @@ class Sink(Protocol):
     def close(self) -> None:
         """Called once, however the run ended: finish the files that are open."""
         ...
+
+
+@contextmanager
+def closed_at_the_end(sinks: Sequence[Sink]) -> Iterator[None]:
+    """All of them, even where one cannot be. A bug comes out before what a user can mend, else the last error."""
+    errors: list[BaseException] = []
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 (raised below)
+        errors.append(error)
+    for sink in reversed(sinks):
+        try:
+            sink.close()
+        except BaseException as error:  # noqa: BLE001 (raised below)
+            errors.append(error)
+    bugs = [error for error in errors if not isinstance(error, _NO_BUGS)]
+    if errors:
+        raise (bugs or errors[::-1])[0]
+
+
+def close_all(sinks: Sequence[Sink]) -> None:
+    with closed_at_the_end(sinks):
+        pass
 
 
 class Stream(Protocol):

@@ -1,7 +1,7 @@
 """How much a run that never ends may leave on the disk: files of a size, and the oldest go."""
 
 import re
-from collections import deque
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +12,7 @@ from app.infer.sinks.files import FreeNames, Inputs
 
 _STAMPED = re.compile(r"-(\d{8}T\d{6}\.\d{3}Z)(-\d+)?(\.[^.]+)?$")
 MOMENT = "????????T??????.???Z"  # a stamp, for a pattern
+_STILL_S = 60.0  # a video that has not grown for so long is closed
 _PERMISSIONS = "Change its permissions, or name another place for the results."
 
 
@@ -31,18 +32,28 @@ class Shelf:
     Args:
         pattern: where below the folder this sink writes: another one may write beside it.
         suffixes: of the files of this sink.
+        growing: those of files that another sink may still be writing, as a service's does for a while after a reload.
 
     Raises:
         OutputError: the oldest cannot be removed.
     """
 
-    def __init__(self, folder: Path, limits: Limits | None, pattern: str, suffixes: Iterable[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits | None,
+        pattern: str,
+        suffixes: Iterable[str],
+        growing: Iterable[str] = (),
+    ) -> None:
         self._limits = limits
-        self._files: deque[tuple[str, int]] = deque()  # text, which is small: crops are many
+        self._files: dict[str, int] = {}  # and their sizes, the oldest first; text, which is small: crops are many
         self._total = 0
+        self._growing: set[str] = set()
         if limits is not None:
             for path in _finished(folder, pattern, frozenset(suffixes)):
                 self.add(path)
+            self._growing = {name for name in self._files if name.endswith(tuple(growing))}
 
     def add(self, path: Path) -> None:
         """Called with each file once it is whole."""
@@ -54,14 +65,29 @@ class Shelf:
             return
         except OSError as error:
             raise OutputError(f"{path} cannot be looked at: {error.strerror}", hint=_PERMISSIONS) from error
-        self._files.append((str(path), size))
-        self._total += size
+        self._count(str(path), size)
+        self._look_at_growing()
         # One more may be growing meanwhile.
         while self._files and self._total > self._limits.keep_bytes - self._limits.rotate_bytes:
-            oldest, size = self._files[0]
+            oldest = next(iter(self._files))
             _remove(Path(oldest))
-            self._files.popleft()
-            self._total -= size
+            self._total -= self._files.pop(oldest)
+
+    def _count(self, name: str, size: int) -> None:
+        self._total += size - self._files.get(name, 0)
+        self._files[name] = size
+
+    def _look_at_growing(self) -> None:
+        for name in list(self._growing):
+            try:
+                facts = Path(name).stat()
+            except OSError:  # it is gone, or will be an error when it is removed
+                self._growing.discard(name)
+                continue
+            if name in self._files:
+                self._count(name, facts.st_size)
+            if name not in self._files or time.time() - facts.st_mtime > _STILL_S:
+                self._growing.discard(name)
 
 
 def _finished(folder: Path, pattern: str, suffixes: frozenset[str]) -> list[Path]:

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from app.infer.frame import Failure, Frame, Kind
-from app.infer.sinks.base import Sink
+from app.infer.sinks.base import Sink, closed_at_the_end
 from app.progress import Reporter
 from app.text import printable
 from app.types import Result
@@ -64,14 +64,13 @@ class Queued:
         Raises:
             OutputError, BrokenPipeError: the sink's own, if no call has told it yet.
         """
-        if self._finish():
-            self._inner.close()
-        for source, count in self.left_out.items():
-            frames = f"{count} frame{'' if count == 1 else 's'}"
-            self._reporter.warn(
-                f"{self._name}: {frames} of {printable(source)} left out: it was slower than the camera"
-            )
-        self._tell()
+        with closed_at_the_end([self._inner] if self._finish() else []):
+            for source, count in self.left_out.items():
+                frames = f"{count} frame{'' if count == 1 else 's'}"
+                self._reporter.warn(
+                    f"{self._name}: {frames} of {printable(source)} left out: it was slower than the camera"
+                )
+            self._tell()
 
     def _put(self, item: _Item, *, live: bool) -> None:
         with self._changed:

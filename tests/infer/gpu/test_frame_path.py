@@ -23,7 +23,7 @@ from app.vision.decode import Thresholds
 from app.vision.model import Model
 from tests import onnx_graphs
 from tests.doubles.cuda_bindings_double import CudaBindingsDouble
-from tests.doubles.pycuda_double import CudaDouble
+from tests.doubles.pycuda_double import CudaDouble, Module
 from tests.doubles.tensorrt_double import plan_of, tensorrt_double
 from tests.infer.gpu.conftest import install_bindings
 from tests.infer.gpu.heads import head_of
@@ -211,6 +211,8 @@ def test_what_was_made_before_the_memory_ran_out_is_given_back(
         tensors = len(runner.inputs) + len(runner.outputs)
         sizes = [int(np.prod(spec.shape)) * spec.dtype.itemsize for spec in (*runner.inputs, *runner.outputs)]
         cuda.memory_bytes = sum(sizes) + 20_000
-        with pytest.raises(EngineError, match="no memory left"):
+        with pytest.raises(EngineError, match="no memory left") as caught:
             GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
         assert len(cuda.live) == tensors
+        assert caught.value is not None  # which still holds what the constructor knew
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Module)]

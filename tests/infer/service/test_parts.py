@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,6 +144,20 @@ def test_a_sink_that_failed_is_opened_again_and_what_it_missed_is_counted() -> N
     assert len(reporter.warnings) == 1
 
 
+def test_one_that_breaks_while_it_is_closed_is_told_of_and_ends_nothing() -> None:
+    class Torn(Disk):
+        def close(self) -> None:
+            raise BrokenPipeError
+
+    disk, reporter = Torn(), ListReporter()
+    sink = Surviving("results", disk.open, reporter)
+    disk.full = True
+    sink.write(film("camera:0", 1)[0], result_of(Task.DETECT))
+    sink.close()
+
+    assert (sink.error, sink.lost) == ("the disk is full", 1)
+
+
 def test_it_is_not_tried_at_every_frame() -> None:
     disk = Disk()
     sink = Surviving("results", disk.open, ListReporter(), first_retry_s=60.0)
@@ -256,6 +271,10 @@ def test_the_status_follows_what_happens(tmp_path: Path) -> None:
         watched.sink = {**watched.sink, "error": "the disk is full"}
         assert _until(path, State.DEGRADED).why == ("out: the disk is full",)
         watched.sink = {**watched.sink, "error": None}
+        _until(path, State.READY)
+        watched.source = replace(watched.source, condition=Condition.ENDED, last_error="refused, after 12 frames")
+        assert _until(path, State.DEGRADED).why == ("cam has ended: refused, after 12 frames",)
+        watched.source = replace(watched.source, condition=Condition.RUNNING)
         _until(path, State.READY)
         report.changed_over(OutputError("it is damaged"))
         assert _until(path, State.DEGRADED).why == ("a newer engine is not used: it is damaged",)

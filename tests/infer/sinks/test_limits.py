@@ -65,6 +65,26 @@ def test_a_file_that_somebody_has_removed_is_gone(tmp_path: Path) -> None:
     assert kept.exists()
 
 
+def test_a_video_that_the_sink_before_still_writes_counts_as_large_as_it_becomes(tmp_path: Path) -> None:
+    limits = Limits(rotate_bytes=1_000, keep_bytes=5_000)
+    old, growing = (tmp_path / f"a-2026010{day}T100000.000Z.mp4" for day in (1, 2))
+    old.write_bytes(b"x" * 1_000)
+    growing.write_bytes(b"x")
+    shelf = Shelf(tmp_path, limits, "*", (".mp4", ".jpg"), (".mp4",))
+    growing.write_bytes(b"x" * 2_500)
+    for day in (3, 4):
+        picture = tmp_path / f"a-2026010{day}T100000.000Z.jpg"
+        picture.write_bytes(b"x" * 500)
+        shelf.add(picture)
+
+    assert [old.exists(), growing.exists()] == [False, True]
+
+    growing.unlink()
+    os.utime(picture, (1, 1))
+    shelf.add(picture)
+    assert shelf._growing == set()
+
+
 def test_a_file_that_cannot_be_removed_is_an_error_of_the_sink(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, LIMITS, "*", (".mp4",))
     names = [tmp_path / f"a-2026010{day}T100000.000Z.mp4" for day in (1, 2)]

@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import OutputError
 from app.infer.frame import Failure, Frame
+from app.infer.sinks.base import closed_at_the_end
 from app.infer.sinks.queued import Queued
 from app.types import Result, Task
 from tests.doubles.reporters import ListReporter
@@ -179,3 +180,46 @@ def test_a_bug_in_the_last_frame_is_told_at_the_end() -> None:
     queued.write(film("camera:0", 1)[0], ANSWER)
     with pytest.raises(ValueError, match="a bug"):
         queued.close()
+
+
+class BuggyOnAFullDisk(Buggy):
+    def close(self) -> None:
+        raise OutputError("the disk is full")
+
+
+def test_a_bug_is_not_hidden_by_what_cannot_be_closed() -> None:
+    queued = Queued(BuggyOnAFullDisk(), "x", ListReporter())
+    queued.write(film("camera:0", 1)[0], ANSWER)
+    with pytest.raises(ValueError, match="a bug"):
+        queued.close()
+
+
+@pytest.mark.parametrize(
+    ("under_way", "at_close", "comes_out"),
+    [
+        pytest.param(ValueError, OutputError, ValueError, id="a bug in the run"),
+        pytest.param(OutputError, ValueError, ValueError, id="a bug in a sink"),
+        pytest.param(KeyboardInterrupt, OutputError, OutputError, id="a full disk after Ctrl-C"),
+        pytest.param(None, BrokenPipeError, BrokenPipeError, id="nobody reads"),
+        pytest.param(OutputError, None, OutputError, id="only the run"),
+    ],
+)
+def test_the_worst_error_comes_out_and_every_sink_is_closed(
+    under_way: type[BaseException] | None, at_close: type[BaseException] | None, comes_out: type[BaseException]
+) -> None:
+    class Failing(Gate):
+        def close(self) -> None:
+            super().close()
+            if at_close is not None:
+                raise at_close("at the end")
+
+    def run() -> None:
+        with closed_at_the_end(sinks):
+            if under_way is not None:
+                raise under_way("under way")
+
+    sinks = [Gate(), Failing(), Gate()]
+    with pytest.raises(comes_out):
+        run()
+
+    assert [sink.closed for sink in sinks] == [1, 1, 1]
