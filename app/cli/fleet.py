@@ -23,6 +23,7 @@ from app.fleet.base import Device, Fleet, Observed, Outcome, Slot, Target
 from app.fleet.choose import choose
 from app.fleet.course import Apply, Back, Look
 from app.fleet.device_run import LOOK_S, Job
+from app.fleet.donors import Donors
 from app.fleet.host import Host
 from app.fleet.plan import Plan
 from app.fleet.report import Report
@@ -50,7 +51,8 @@ def plan_command(args: argparse.Namespace) -> int:
 def apply_command(args: argparse.Namespace) -> int:
     fleet, devices = _chosen(args)
     targets = Targets(fleet.name, resolve_image)
-    return _roll_out(args, fleet, "apply", [_apply_job(fleet, device, targets, args) for device in devices])
+    donors = Donors() if args.share_engines else None
+    return _roll_out(args, fleet, "apply", [_apply_job(fleet, device, targets, args, donors) for device in devices])
 
 
 def rollback_command(args: argparse.Namespace) -> int:
@@ -195,13 +197,13 @@ def _print_table(table: "Table") -> None:
 # --- changing ---
 
 
-def _apply_job(fleet: Fleet, device: Device, targets: Targets, args: argparse.Namespace) -> Job:
+def _apply_job(fleet: Fleet, device: Device, targets: Targets, args: argparse.Namespace, donors: Donors | None) -> Job:
     """A device that cannot be given what it shall be is one that fails; the others go on."""
     try:
         target = targets.of(device)
     except JetsmithError as error:
         return Job(Look(device), _failing(error))
-    return Job(Apply(target, args.stop_infer), opener(device, fleet.name, target))
+    return Job(Apply(target, args.stop_infer), opener(device, fleet.name, target, donors))
 
 
 def _failing(error: JetsmithError) -> Callable[[], Host]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from app.errors import BackendUnavailable
 from app.fleet.base import Device, Image, Target
+from app.fleet.donors import Donors
 from app.fleet.host import Host
 
 
@@ -24,18 +25,19 @@ def require_docker() -> None:
             )
 
 
-def opener(device: Device, fleet: str, target: Target | None) -> Callable[[], Host]:
+def opener(device: Device, fleet: str, target: Target | None, donors: Donors | None = None) -> Callable[[], Host]:
     """
     What opens the device in its own thread.
 
     Args:
         target: None where only what is there is wanted.
+        donors: where engines are shared.
     """
 
     def open_it() -> Host:
         from app.fleet.docker_host.host import DockerHost
 
-        return DockerHost(device.address, fleet, target)
+        return DockerHost(device.address, fleet, target, donors)
 
     return open_it
 

@@ -30,6 +30,11 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--stop-infer", action="store_true", help="stop infer for the conversion: for devices too small for both"
         )
+    apply.add_argument(
+        "--share-engines",
+        action="store_true",
+        help="devices take a copy of what one of their kind has built, and verify it (best with --canary)",
+    )
     for action in (apply, rollback):
         _add_rollout(action)
     _add_logs(logs)

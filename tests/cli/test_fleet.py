@@ -15,6 +15,7 @@ from app.cli import fleet as command
 from app.cli import main
 from app.errors import FleetError
 from app.fleet.base import Device, Image, Slot, StepKind, Target
+from app.fleet.donors import Donors
 from app.fleet.host import Host, Watch
 from tests.doubles.fleet_host import FakeHost, World
 
@@ -48,7 +49,9 @@ class Hall:
         self.out, self.err = self.output()
         return code
 
-    def opener(self, device: Device, fleet: str, target: Target | None) -> Callable[[], Host]:
+    def opener(
+        self, device: Device, fleet: str, target: Target | None, donors: Donors | None = None
+    ) -> Callable[[], Host]:
         assert fleet == "hall"
         return lambda: self.hosts.get(device.name, FakeHost)(self.worlds[device.name])
 

@@ -36,9 +36,14 @@ class Conversion:
         self._connection, self._look = connection, look
         self._containers = Containers(connection)
 
-    def convert(self, target: Target, watch: Watch) -> None:
+    def under_way(self, target: Target, watch: Watch) -> Found | None:
         found = self._containers.find(Slot.CONVERTER, watch)
-        if found is None or not found.container.is_running or found.container.label(LABEL_WORK) != target.work:
+        is_it = found is not None and found.container.is_running and found.container.label(LABEL_WORK) == target.work
+        return found if is_it else None
+
+    def convert(self, target: Target, watch: Watch) -> None:
+        found = self.under_way(target, watch)
+        if found is None:
             self._containers.remove(Slot.CONVERTER, watch)
             image, labels = target.images[Role.CONVERTER].on_device, {LABEL_WORK: target.work}
             arguments = target.specs[Role.CONVERTER].arguments

@@ -12,7 +12,9 @@ from app.fleet.docker_host.images import Images
 from app.fleet.docker_host.lease import Lease
 from app.fleet.docker_host.observe import Look
 from app.fleet.docker_host.services import Services
+from app.fleet.docker_host.sharing import Sharing
 from app.fleet.docker_host.waiting import Within
+from app.fleet.donors import Donors
 from app.fleet.host import Watch
 
 _LOGS_S = 60.0
@@ -23,10 +25,11 @@ class DockerHost:
     Args:
         fleet: the name that everything on the device carries.
         target: None where the device is only looked at, or goes back.
+        donors: of the run, where engines are shared.
     """
 
-    def __init__(self, address: str, fleet: str, target: Target | None = None) -> None:
-        self._fleet, self._target = fleet, target
+    def __init__(self, address: str, fleet: str, target: Target | None = None, donors: Donors | None = None) -> None:
+        self._fleet, self._target, self._donors = fleet, target, donors
         self._connection = Connection(address)
         self._containers = Containers(self._connection)
         self._lease = Lease(self._connection)
@@ -41,6 +44,8 @@ class DockerHost:
         except FleetError as error:
             return Observed(error=error.message, hint=error.hint)
         self._clock_off_s = seen.clock_off_s
+        if self._donors is not None and self._target is not None:
+            self._donors.tell(self._target, seen)
         return seen
 
     def lock(self, holder: Holder, watch: Watch) -> None:
@@ -59,11 +64,15 @@ class DockerHost:
     def put_file(self, file: File, watch: Watch) -> None:
         if self._target is None:
             raise ValueError("a file without a target")
-        infer = self._target.specs[Role.INFER].arguments
-        image = self._target.images[Role.INFER].on_device
-        Files(self._connection, self._fleet, image, str(infer["user"])).put(file, watch)
+        self._files(self._target).put(file, watch)
+
+    def _files(self, target: Target) -> Files:
+        user = str(target.specs[Role.INFER].arguments["user"])
+        return Files(self._connection, self._fleet, target.images[Role.INFER].on_device, user)
 
     def convert(self, target: Target, watch: Watch) -> None:
+        if self._donors is not None and self._conversion.under_way(target, watch) is None:
+            Sharing(self._donors, self._files(target)).offer(target, self.probe(target, watch), watch)
         self._conversion.convert(target, watch)
 
     def verify(self, target: Target, watch: Watch) -> None:
