@@ -68,7 +68,7 @@ class Conversion:
         if not ended.container.is_success:
             raise FleetError(
                 f"the new infer's image cannot run the engine: {said or f'exit {ended.container.exit_code}'}",
-                hint="Are converter's and infer's image of the same tag? Is memory short? Then apply with --stop-infer.",
+                hint="Are both images of the same tag? Is memory short? Then apply with --stop-infer.",
             )
         verdict = read_verdict(said)
         watch.update(f"the engine ran in {verdict.milliseconds:.0f} ms" if verdict else "the engine ran", 100)
