@@ -22,6 +22,7 @@ from app.infer.frame import Failure, Frame, Nv12
 from app.infer.sources import decoding, hardware
 from app.infer.sources.base import Selection
 from app.infer.sources.choose import open_sources
+from app.infer.sources.ffmpeg import annex_b
 from app.infer.sources.gstreamer import Rows
 from app.infer.sources.hardware import DECODERS, Decoder
 from app.infer.sources.live import Patience
@@ -312,6 +313,21 @@ def test_without_its_element_the_processor_decodes_and_on_a_jetson_it_is_told_on
         assert len(_frames(path, chip=True, desk=desk)) == 3
     (said,) = desk.said
     assert "nvv4l2decoder" in said
+
+
+def test_parameters_that_only_the_network_named_come_before_the_first_picture(tmp_path: Path) -> None:
+    import av
+
+    with av.open(str(_video(tmp_path / "v.h264", 3))) as container:
+        stream: Any = container.streams.video[0]
+        known = stream.codec_context.extradata
+        whole = [packet for packet in container.demux(stream) if packet.size]
+        first = av.Packet(b"\0\0\1" + bytes(whole[0]).split(b"\0\0\1")[-1])  # the picture alone
+        assert known.startswith(b"\0\0\1")
+        coded = list(annex_b(stream, [first, *whole[1:]]))
+
+    assert coded[0].data == known + bytes(first)
+    assert [packet.data for packet in coded[1:]] == [bytes(packet) for packet in whole[1:]]
 
 
 def test_the_pipeline_of_a_jetson() -> None:
