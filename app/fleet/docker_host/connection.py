@@ -23,6 +23,7 @@ from app.fleet.host import Watch
 
 T = TypeVar("T")
 REQUEST_S = 60.0
+_TOO_LATE_S = 10.0  # for another try: why it is lost is worth more than that the time is over
 OUTAGE_S = 60.0  # less than the lock's lease, less the time after which it is prolonged
 _FIRST_VERSION = "1.24"  # for the one request that asks for the device's own
 _VERSION = re.compile(r"1\.[0-9]{1,3}")
@@ -78,14 +79,16 @@ class Connection:
         Raises:
             FleetError: as of `request`; `DeviceLost` once the outage is too long for the lock.
         """
+
+        def may_help(error: BaseException) -> bool:
+            return isinstance(error, DeviceLost) and self._has_answered and watch.remaining_s() > _TOO_LATE_S
+
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(DeviceLost),
+            retry=tenacity.retry_if_exception(may_help),
             stop=tenacity.stop_after_delay(OUTAGE_S),
             wait=tenacity.wait_exponential(min=1, max=10),
             reraise=True,
         )
-        if not self._has_answered:
-            return self._asked(watch, question)
         answer: T = retrying(self._asked, watch, question)
         return answer
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from app.errors import FleetError
 from app.fleet.docker_host.connection import Connection
-from app.fleet.docker_host.errors import mapped, refused
+from app.fleet.docker_host.errors import refused
 from app.fleet.docker_host.waiting import Within, meanwhile
 from app.fleet.host import Watch
 
 _LONGEST_S = 24 * 3600.0  # for the thread; the step's own deadline comes first, and cancels it
-_SILENT_S = 900.0  # that a device may be busy with a layer without a word
+_SILENT_S = 900.0  # that a Docker may be busy with a layer, or with writing out an image, without a word
 _CHUNK = 1 << 20
 _MIB = 1 << 20
 _LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
@@ -118,7 +118,7 @@ def _saved(here: Connection, digest: str) -> Iterator[bytes]:
         FleetError: this machine's own Docker fails, which is no fault of the device.
     """
     try:
-        with here.request(Within(_LONGEST_S)) as client, mapped():
+        with here.request(Within(_LONGEST_S), at_most_s=_SILENT_S) as client:
             yield from client.api.get_image(digest, chunk_size=_CHUNK)
     except FleetError as error:
         raise FleetError(f"on this machine: {error.message}", hint=error.hint) from error

@@ -12,13 +12,13 @@ class StepWatch:
     told: list[tuple[str, float | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._until = time.monotonic() + self.seconds
+        self.ends = time.monotonic() + self.seconds
 
     def update(self, message: str, percent: float | None = None) -> None:
         self.told.append((message, percent))
 
     def remaining_s(self) -> float:
-        left = self._until - time.monotonic()
+        left = self.ends - time.monotonic()
         if left <= 0:
             raise FleetError("it took longer than it may", hint="Look.")
         return left
