@@ -322,12 +322,12 @@ def test_parameters_that_only_the_network_named_come_before_the_first_picture(tm
         stream: Any = container.streams.video[0]
         known = stream.codec_context.extradata
         whole = [packet for packet in container.demux(stream) if packet.size]
-        first = av.Packet(b"\0\0\1" + bytes(whole[0]).split(b"\0\0\1")[-1])  # the picture alone
-        assert known.startswith(b"\0\0\1")
-        coded = list(annex_b(stream, [first, *whole[1:]]))
+        picture = b"\0\0\1" + bytes(whole[0]).split(b"\0\0\1")[-1]
+        others = [bytes(packet) for packet in whole[1:]]
+        coded = list(annex_b(stream, [av.Packet(picture), *whole[1:]]))
 
-    assert coded[0].data == known + bytes(first)
-    assert [packet.data for packet in coded[1:]] == [bytes(packet) for packet in whole[1:]]
+    assert known.startswith(b"\0\0\1")
+    assert [packet.data for packet in coded] == [known + picture, *others]
 
 
 def test_the_pipeline_of_a_jetson() -> None:
