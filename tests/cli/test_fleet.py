@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +20,7 @@ from app.errors import FleetError
 from app.fleet.base import Device, Image, Slot, StepKind, Target
 from app.fleet.donors import Donors
 from app.fleet.host import Host, Watch
+from config.settings import PROJECT_ROOT
 from tests.doubles.fleet_host import FakeHost, World
 
 FLEET = """
@@ -246,3 +250,24 @@ def test_the_fleet_file_is_read_whole_before_anything_is_touched(hall: Hall) -> 
     assert hall("apply") == 1
     assert hall.err.count("line ") == 2
     assert all(world.done == [] for world in hall.worlds.values())
+
+
+@pytest.mark.parametrize("program", [["-m", "app", "fleet"], [str(PROJECT_ROOT / "scripts" / "provision_fleet.py")]])
+def test_the_real_command_tells_of_a_device_that_is_off(tmp_path: Path, program: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    file = tmp_path / "fleet.yaml"
+    file.write_text(FLEET.replace("ssh://a", f"ssh://me@127.0.0.1:{port}"))
+    done = subprocess.run(
+        [sys.executable, *program, "rollback", "--dry-run", "a", "--json", "--fleet", str(file)],
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    (device,) = json.loads(done.stdout)["devices"]
+    assert "nothing listens" in device["error"]
+    assert device["hint"]
+    assert done.stderr == ""
