@@ -9,6 +9,7 @@ from docker.errors import NotFound
 
 from app.errors import FleetError
 from app.fleet.base import Image
+from app.fleet.docker_host.archive import common_layers
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.errors import not_docker
 from app.fleet.docker_host.transfer import Transfer
@@ -17,6 +18,7 @@ from app.fleet.host import Watch
 
 _HERE = "unix:///var/run/docker.sock"
 _RESOLVE_S = 60.0
+_MOST_IMAGES = 50  # of a device, that are looked at for layers
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's word -> Docker's
 
@@ -130,8 +132,8 @@ class Images:
             here_info: Any = local.ask(watch, lambda client: client.api.info())
             told = _image_here(local, image)
             _require_architecture(image, told, info)
-            transfer = Transfer(self._connection.twin(), image.name)
-            loaded = transfer.send(local, image.digest, _size(told), watch)
+            shared = 0 if _has_containerd_store(info) else self._shared(told, watch)
+            loaded = self._transferred(local, image, _size(told), shared, watch)
         finally:
             local.close()
         if self._inspect(image.digest, watch) is not None:
@@ -142,6 +144,29 @@ class Images:
                 hint="Run it again; if that does not help, look at the device's disk (dmesg) and the images here.",
             )
         return loaded
+
+    def _shared(self, ours: Mapping[str, Any], watch: Watch) -> int:
+        """How many of its layers the device has in other images."""
+        listed: Any = self._connection.ask(watch, lambda client: client.api.images())
+        names = [one["Id"] for one in listed if isinstance(one, dict) and isinstance(one.get("Id"), str)]
+        found = [self._inspect(name, watch) for name in names[:_MOST_IMAGES]]
+        return common_layers(_layers(ours), [_layers(told) for told in found if told is not None])
+
+    def _transferred(self, local: Connection, image: Image, size: int, shared: int, watch: Watch) -> str:
+        try:
+            return Transfer(self._connection.twin(), image.name).send(local, image.digest, size, shared, watch)
+        except FleetError as error:
+            if not shared or "no such file" not in error.message:
+                raise
+            watch.update(f"{image.name}: the device takes it only with all its layers ({error.message})")
+        return Transfer(self._connection.twin(), image.name).send(local, image.digest, size, 0, watch)
+
+
+def _layers(told: Mapping[str, Any]) -> list[str]:
+    """The digests of what is in an image's layers, from the first on."""
+    root = told.get("RootFS")
+    layers = root.get("Layers") if isinstance(root, dict) else None
+    return [str(layer) for layer in layers] if isinstance(layers, list) else []
 
 
 def _image_here(local: Connection, image: Image) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from threading import Event
 from typing import Any
 
 from app.errors import FleetError
+from app.fleet.docker_host.archive import Layouts, thinned
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.errors import refused
 from app.fleet.docker_host.waiting import Within, meanwhile
@@ -15,6 +16,7 @@ _LONGEST_S = 24 * 3600.0  # for the thread; the step's own deadline comes first,
 _SILENT_S = 900.0  # that a Docker may be busy with a layer, or with writing out an image, without a word
 _CHUNK = 1 << 20
 _MIB = 1 << 20
+_LAYOUTS = Layouts()
 _LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
 _MOST_SHOWN = 120
 
@@ -43,18 +45,25 @@ class Transfer:
 
         self._run(work, watch)
 
-    def send(self, here: Connection, digest: str, size: int, watch: Watch) -> str:
+    def send(self, here: Connection, digest: str, size: int, shared: int, watch: Watch) -> str:
         """
         What the device calls it.
 
         Args:
             size: about as many bytes as it has.
+            shared: so many of its layers, from the first on, are there already.
         """
 
         def work() -> None:
+            chunks, total = _saved(here, digest), size
+            if shared:
+                self._message = f"{self._name}: which layers it lacks is looked up"
+                layout = _LAYOUTS.of(digest, lambda: _saved(here, digest))
+                dropped = layout.without(shared)
+                chunks, total = thinned(chunks, dropped), layout.size(dropped)
             with self._there.request(Within(_LONGEST_S), at_most_s=_SILENT_S) as client:
                 api: Any = client.api
-                events = api.load_image(self._counted(_saved(here, digest), size))
+                events = api.load_image(self._counted(chunks, total))
                 for event in events:
                     self._loading(_checked(event))
 
@@ -79,7 +88,7 @@ class Transfer:
             yield chunk
             sent += len(chunk)
             self._percent = min(99.0, 100 * sent / size) if size else 0.0
-            self._message = f"{self._name}: {sent // _MIB} of about {max(size, sent) // _MIB} MiB are sent"
+            self._message = f"{self._name}: {sent // _MIB} of {max(size, sent) // _MIB} MiB are sent"
         self._message = f"{self._name}: it is unpacked there"
 
     def _loading(self, event: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Real daemons behind real SSH: a look, images, files and the lock, and how each fails."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ import pytest
 
 from app.errors import DeviceLost, FleetError
 from app.fleet.base import LABEL, Holder, Image, Role
+from app.fleet.docker_host import transfer
+from app.fleet.docker_host.archive import thinned
 from app.fleet.docker_host.host import DockerHost
 from app.fleet.docker_host.images import resolve
 from tests.docker.daemon import docker
@@ -82,6 +85,35 @@ def test_an_image_is_sent_and_is_the_very_same(rig: Rig, image: Image) -> None:
     host.close()
     assert bare.docker("image", "inspect", "--format", "{{.Id}}", image.on_device).stdout.strip() == image.digest
     assert any("MiB are sent" in message for message, _ in watch.told)
+
+
+def test_of_an_image_only_the_layers_go_that_are_not_there(
+    device: RealDevice, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what arrives is the very same image."""
+    left_out: list[frozenset[str]] = []
+
+    def recorded(chunks: Iterator[bytes], dropped: frozenset[str]) -> Iterator[bytes]:
+        left_out.append(dropped)
+        return thinned(chunks, dropped)
+
+    monkeypatch.setattr(transfer, "thinned", recorded)
+    (tmp_path / "Dockerfile").write_text(f"FROM {image.name}\nRUN echo new > /new\nRUN echo newer > /newer\n")
+    name = f"jetsmith-fleet-test:{os.getpid()}"
+    docker("build", "--network", "none", "--tag", name, tmp_path)
+    try:
+        derived = resolve(name, is_pulled=False)
+        host, watch = DockerHost(device.address, "f", target(derived)), StepWatch(120)
+        host.load_image(derived, watch)
+        host.close()
+    finally:
+        docker("image", "rm", name)
+    assert device.docker("image", "inspect", "--format", "{{.Id}}", derived.on_device).stdout.strip() == derived.digest
+    assert device.docker("run", "--rm", "--network", "none", derived.on_device, "cat", "/new", "/newer").stdout == (
+        "new\nnewer\n"
+    )
+    assert [len(dropped) for dropped in left_out] == [1]
+    assert not any("all its layers" in message for message, _ in watch.told)
 
 
 def test_a_file_arrives_whole_with_its_owner(host: DockerHost, device: RealDevice, image: Image, source: Path) -> None:
