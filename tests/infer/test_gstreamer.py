@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import stat
 import time
 from pathlib import Path
@@ -177,3 +178,12 @@ def test_a_pipeline_that_stands_still_is_told_from_one_that_ended() -> None:
     with launched(["fdsrc", "fd=0", "!", "capsfilter"], fed=True) as program:
         assert program.fill(np.zeros((3, 4), np.uint8), 0.2) is None
     assert program.process.returncode is not None
+
+
+@needs_gstreamer
+def test_a_pipeline_whose_pictures_nobody_takes_is_ended_in_peace() -> None:
+    with launched(["videotestsrc", "!", "video/x-raw,format=NV12,width=1920,height=1080"]) as program:
+        assert program.fill(np.zeros(Rows(1920, 1080).shape, np.uint8), 10)
+        time.sleep(0.5)  # it is amid the next picture by now
+
+    assert program.process.returncode != -signal.SIGKILL

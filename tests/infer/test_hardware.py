@@ -193,8 +193,8 @@ def test_pictures_before_the_beginning_are_left_out(chip: None, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("decoder", "says", "done"),
     [
-        pytest.param("avdec_h265", "ended: ", 0, id="it refuses"),
-        pytest.param("avdec_h264 ! identity error-after=13", "ended: ", None, id="it breaks amid"),
+        pytest.param("avdec_h265", "and said: ERROR", 0, id="it refuses"),
+        pytest.param("avdec_h264 ! identity error-after=13", "and said: ERROR", None, id="it breaks amid"),
         pytest.param("avdec_h264 ! videobalance brightness=0.1", "first picture", 0, id="it gives another picture"),
         pytest.param("avdec_h264 ! videocrop left=8", "first picture", 0, id="it gives another size"),
     ],

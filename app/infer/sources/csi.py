@@ -77,4 +77,4 @@ def _shots(program: Program, rows: Rows, stall_s: float, desk: Desk) -> Iterator
         yield lambda _, nv12=nv12: nv12  # type: ignore[misc]
     if is_whole is None:
         raise SourceError(f"no frame for {stall_s:.0f} s", hint=f"{_HINT} That daemon hangs now and then.")
-    raise SourceError(f"GStreamer ended: {program.last_words()}", hint=_HINT)
+    raise SourceError(f"GStreamer ended: {program.last_words() or 'without a word'}", hint=_HINT)

@@ -24,8 +24,8 @@ from app.types import Image
 
 _LAUNCH, _INSPECT = "gst-launch-1.0", "gst-inspect-1.0"
 _PIPE_BYTES = 1 << 20  # the most that the kernel lets a user have; a frame of a camera has several times as much
-_LAST_WORDS = 2000
-_END_S = 3.0
+_LAST_WORDS, _LAST_WORDS_S = 2000, 1.0
+_END_S, _LOOK_S = 3.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def launched(elements: Sequence[str], *, fed: bool = False) -> Iterator["Program
         try:
             yield Program(process, frames, said)
         finally:
-            _end(process)
+            _end(process, frames)
 
 
 class Program:
@@ -127,21 +127,30 @@ class Program:
 
     def last_words(self) -> str:
         """Why it ended, as far as it says so."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_LAST_WORDS_S)
         size = os.fstat(self._said.fileno()).st_size
         text = os.pread(self._said.fileno(), _LAST_WORDS, max(0, size - _LAST_WORDS)).decode(errors="replace")
         errors = [line for line in text.splitlines() if re.match("ERROR|WARNING|sh:", line)]
-        return " ".join(" ".join(errors or [text]).split()) or "without a word"
+        return " ".join(" ".join(errors or [text]).split())
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", frames: IO[bytes]) -> None:
     """SIGINT, so that a camera is given back: a killed Argus client can block it until a reboot."""
     if process.stdin is not None:
         with suppress(BrokenPipeError):
             process.stdin.close()
     for number in (signal.SIGINT, signal.SIGKILL):
         process.send_signal(number)
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            continue
-        break
+        if _has_ended(process, frames):
+            break
+
+
+def _has_ended(process: "subprocess.Popen[bytes]", frames: IO[bytes]) -> bool:
+    """Within some seconds. A picture that it is about to write is taken from it: until then it heeds nothing."""
+    deadline = time.monotonic() + _END_S
+    while process.poll() is None and time.monotonic() < deadline:
+        ready, _, _ = select.select([frames], [], [], _LOOK_S)
+        if not ready or not os.read(frames.fileno(), _PIPE_BYTES):
+            time.sleep(_LOOK_S)
+    return process.poll() is not None

@@ -112,20 +112,23 @@ def decoded(decoder: Decoder, head: Head, stall_s: float, desk: Desk, *, live: b
                 is_checked = True
             yield Picture(pts, head.stream.time_base, _shot_of(nv12, first))
         feeder.finish()
-        if program.process.wait() != 0 or feeder.is_broken:
-            raise ChipFailed(f"the hardware decoder ended: {program.last_words()}", hint=_OFF)
-        if count != feeder.sent and not live:
-            raise ChipFailed(f"the hardware decoder gave {count} pictures of {feeder.sent}", hint=_OFF)
+        if feeder.is_broken or (count != feeder.sent and not live):
+            raise _failed(f"gave {count} pictures of {feeder.sent}", program)
 
 
 def _rows(program: Program, size: Rows, within_s: float, take: Take) -> Iterator[Image]:
     while begins := program.begins(within_s):
         rows = take(size.shape)
         if not program.fill(rows, within_s):
-            raise ChipFailed(f"the hardware decoder ended amid a picture: {program.last_words()}", hint=_OFF)
+            raise _failed("ended amid a picture", program)
         yield rows
     if begins is None:
-        raise ChipFailed(f"the hardware decoder gave nothing for {within_s:.0f} s: {program.last_words()}", hint=_OFF)
+        raise _failed(f"gave nothing for {within_s:.0f} s", program)
+
+
+def _failed(how: str, program: Program) -> ChipFailed:
+    words = program.last_words()
+    return ChipFailed(f"the hardware decoder {how}{f' and said: {words}' if words else ''}", hint=_OFF)
 
 
 def _check_same(nv12: Nv12, first: Any) -> None:
