@@ -112,21 +112,24 @@ def run_child(  # noqa: PLR0913 (the whole description of a step, in one place)
             os.close(writer)
         listener = _Listener(reporter, phase, module, timeout_s, error, Pulse(child.pid, quiet or Quiet()))
         try:
-            result = _converse(child, job, events.fileno(), listener)
+            return _converse(child, job, events.fileno(), listener)
+        except _NoAnswer:
+            tail = _log_tail(log)
+            lacked = child.returncode == -signal.SIGKILL or tells_of_no_memory(tail)
+            kind = out_of_memory if out_of_memory and lacked else error
+            raise kind(_how_it_ended(module, child.returncode), hint=tail) from None
         finally:
             _end(child)
             for line in log.read_text(errors="replace").splitlines():
                 reporter.detail(f"{log.stem}: {line}")
-    if result is None:
-        tail = _log_tail(log)
-        lacked = child.returncode == -signal.SIGKILL or tells_of_no_memory(tail)
-        kind = out_of_memory if out_of_memory and lacked else error
-        raise kind(_how_it_ended(module, child.returncode), hint=tail)
-    return result
 
 
 def _python_path() -> str:
     return os.pathsep.join(filter(None, [str(_PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
+
+
+class _NoAnswer(Exception):
+    """The child has ended without a result, or not well."""
 
 
 class _Listener:
@@ -186,8 +189,13 @@ class _Listener:
 
 def _converse(
     child: "subprocess.Popen[bytes]", job: Mapping[str, Any], descriptor: int, listener: _Listener
-) -> dict[str, Any] | None:
-    """Hand the job over, follow the events to their end, and return the result if there was one."""
+) -> dict[str, Any]:
+    """
+    Hand the job over, follow the events to their end, and return the result.
+
+    Raises:
+        _NoAnswer: within the phase, so that nobody is told that it is done.
+    """
     assert child.stdin is not None  # noqa: S101 (it was opened as a pipe)
     with suppress(BrokenPipeError):  # it died before it read: the exit status says how
         child.stdin.write(json.dumps(job).encode())
@@ -197,8 +205,9 @@ def _converse(
         for event in _events(descriptor, listener):
             answer = listener.hear(event, step)
             result = result if answer is None else answer
-        child.wait()
-    return result if child.returncode == 0 else None
+        if child.wait() != 0 or result is None:
+            raise _NoAnswer
+    return result
 
 
 def _events(descriptor: int, listener: _Listener) -> Iterator[dict[str, Any]]:

@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.reporters import PlainReporter
 from app.convert.child import run_child
 from app.convert.pulse import Pulse, Quiet, Sign
 from app.errors import BuildFailed, ConvertError, DigestMismatch, ExportFailed
@@ -100,17 +102,19 @@ def test_an_error_a_user_can_mend_keeps_its_class_and_hint(work: Path) -> None:
     ],
 )
 def test_a_dead_child_is_an_error_that_says_how_it_died(work: Path, what: str, message: str, hint: str) -> None:
+    told = io.StringIO()
     with pytest.raises(ExportFailed, match=message) as caught:
         run_child(
             "a_child",
             {"do": what},
             work=work,
-            reporter=SilentReporter(),
+            reporter=PlainReporter(told),
             phase="step",
             env={"PYTHONUNBUFFERED": "1"},
             error=ExportFailed,
         )
     assert hint in caught.value.hint
+    assert "done" not in told.getvalue()
 
 
 def test_a_child_that_hangs_is_ended(work: Path) -> None:
