@@ -36,6 +36,7 @@ class Found:
     started: str = ""  # UTC, ISO 8601, by the device's clock; empty: never
     restarts: int = 0
     is_out_of_memory: bool = False
+    check: str = ""  # what the last health check said
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -48,11 +49,16 @@ class Containers:
         Raises:
             FleetError: there is one of that name, and it is not this project's.
         """
-        with self._connection.request(watch) as client:
+
+        def inspected(client: Any) -> Any:
             try:
-                told = client.api.inspect_container(slot.value)
+                return client.api.inspect_container(slot.value)
             except NotFound:
                 return None
+
+        told = self._connection.ask(watch, inspected)
+        if told is None:
+            return None
         found = read(told)
         if LABEL not in found.container.labels:
             raise FleetError(
@@ -120,12 +126,12 @@ class Containers:
             time.sleep(0.2)
 
     def last_words(self, found: Found, watch: Watch) -> str:
-        """Short enough for a message."""
-        return self.logs(found, _LAST_LINES, watch)[-_MOST_SHOWN:].strip()
+        """Its remarks, not its results, and short enough for a message."""
+        return self.logs(found, _LAST_LINES, watch, results=False)[-_MOST_SHOWN:].strip()
 
-    def logs(self, found: Found, lines: int, watch: Watch) -> str:
+    def logs(self, found: Found, lines: int, watch: Watch, *, results: bool = True) -> str:
         with self._connection.request(watch) as client:
-            said = client.api.logs(found.id, tail=lines)
+            said = client.api.logs(found.id, tail=lines, stdout=results)
         text = said.decode(errors="replace") if isinstance(said, bytes) else ""
         return masked(printable(text, keep="\n"))
 
@@ -149,6 +155,7 @@ def read(told: Any) -> Found:
         started="" if _text(state, "StartedAt").startswith(_NEVER) else _text(state, "StartedAt"),
         restarts=restarts if isinstance(restarts, int) else 0,
         is_out_of_memory=state.get("OOMKilled") is True,
+        check=_last_check(state),
         environment=_environment(config.get("Env")),
     )
 
@@ -167,6 +174,12 @@ def moment(text: str) -> datetime:
 def _health(state: Mapping[str, Any]) -> str:
     health = _text(_table(state, "Health"), "Status")
     return "" if health == "none" else health
+
+
+def _last_check(state: Mapping[str, Any]) -> str:
+    log = _table(state, "Health").get("Log")
+    said = _text(log[-1], "Output") if isinstance(log, list) and log else ""
+    return masked(printable(said[:_MOST_SHOWN].strip()))
 
 
 def _environment(entries: Any) -> dict[str, str]:

@@ -18,6 +18,7 @@ from app.text import masked, printable
 
 _POLL_S = 1.0
 _HUNG_S = 300.0  # without a new heartbeat; a build may starve the thread that gives it, but not for so long
+_VERDICT_LINES = 20
 _OVER = ("exited", "dead")
 _CHECK = ["jetsmith", "engines", "check", "--json", "--sha256"]
 _LIKE_INFER = (
@@ -64,13 +65,13 @@ class Conversion:
         self._containers.start(found, watch)
         watch.update("the engine is loaded and tried")
         ended = self._wait(found.id, Slot.VERIFIER, watch, lambda _: None)
-        said = self._containers.last_words(ended, watch)
         if not ended.container.is_success:
+            said = self._containers.last_words(ended, watch)
             raise FleetError(
                 f"the new infer's image cannot run the engine: {said or f'exit {ended.container.exit_code}'}",
                 hint="Are both images of the same tag? Is memory short? Then apply with --stop-infer.",
             )
-        verdict = read_verdict(said)
+        verdict = read_verdict(self._containers.logs(ended, _VERDICT_LINES, watch))
         watch.update(f"the engine ran in {verdict.milliseconds:.0f} ms" if verdict else "the engine ran", 100)
 
     # --- how far it is ---

@@ -14,13 +14,16 @@ from app.fleet.docker_host.service_health import ServiceHealth, read_service_hea
 from app.fleet.host import Watch
 
 _POLL_S = 1.0
+_PATIENCE_S = 120.0
 _MOST_CRASHES = 3
 _SOURCES_S = 20.0  # that the new infer gets to take the sources over; it goes on trying after
 
 
 class Services:
-    def __init__(self, connection: Connection, *, sources_s: float = _SOURCES_S) -> None:
-        self._connection, self._sources_s = connection, sources_s
+    def __init__(
+        self, connection: Connection, *, sources_s: float = _SOURCES_S, patience_s: float = _PATIENCE_S
+    ) -> None:
+        self._connection, self._sources_s, self._patience_s = connection, sources_s, patience_s
         self._containers = Containers(connection)
 
     def stop_infer(self, watch: Watch) -> None:
@@ -99,16 +102,20 @@ class Services:
         Args:
             sources_s: for all sources to be there.
         """
-        crashes, until = _Crashes(), time.monotonic() + sources_s
+        crashes, began = _Crashes(), time.monotonic()
         while True:
-            found, health = self._look(slot, crashes, watch)
-            is_complete = health.state == "ready" or time.monotonic() >= until
+            waited_s = time.monotonic() - began
+            found, health = self._look(slot, crashes, watch, patient=waited_s < self._patience_s)
+            is_complete = health.state == "ready" or waited_s >= sources_s
             if health.works and found.container.is_healthy and is_complete:
                 return
             time.sleep(min(_POLL_S, watch.remaining_s()))
 
-    def _look(self, slot: Slot, crashes: "_Crashes", watch: Watch) -> tuple[Found, ServiceHealth]:
+    def _look(self, slot: Slot, crashes: "_Crashes", watch: Watch, *, patient: bool) -> tuple[Found, ServiceHealth]:
         """
+        Args:
+            patient: with Docker's check where the service itself says that it works; a busy board answers late.
+
         Raises:
             FleetError: it has ended, crashes again and again, or is unhealthy.
         """
@@ -116,18 +123,21 @@ class Services:
         if found is None:
             raise FleetError(f"{slot.value} is gone", hint="Does somebody else work on the device?")
         health = read_service_health(self._connection, found, watch) or ServiceHealth("starting")
-        watch.update(f"infer is {health.state}{f': {health.why}' if health.why else ''}")
+        is_unhealthy = found.container.health == "unhealthy"
+        doubt = f", its health check: {found.check or 'fails'}" if is_unhealthy else ""
+        watch.update(f"infer is {health.state}{f': {health.why}' if health.why else ''}{doubt}")
         crashed = crashes.since(found)
         if not found.container.is_running:
             raise self._failed(f"has ended with {found.container.exit_code}", found, health, watch)
         if crashed >= _MOST_CRASHES:
             raise self._failed("does not stay up", found, health, watch)
-        if found.container.health == "unhealthy" and not crashed:
+        if is_unhealthy and not crashed and not (patient and health.works):
             raise self._failed("is unhealthy", found, health, watch)
         return found, health
 
     def _failed(self, what: str, found: Found, health: ServiceHealth, watch: Watch) -> FleetError:
-        said = health.why or self._containers.last_words(found, watch) or "it said nothing"
+        check = found.check if found.container.health == "unhealthy" and found.container.is_running else ""
+        said = check or health.why or self._containers.last_words(found, watch) or "it said nothing"
         return FleetError(
             f"the infer {what}: {said}",
             hint="Mend what it names, and apply again. What ran before was left or brought back.",

@@ -29,7 +29,7 @@ def target(base: str, version: str, behaviour: str = "well", health: str = "true
         "image": base,
         "entrypoint": ["python3", "-c", DOUBLE.read_text(), behaviour],
         "environment": {NAME_VARIABLE: f"door-{version}"},
-        "healthcheck": {"test": ["CMD", health], "interval": SECOND, "timeout": 20 * SECOND, "retries": 1},
+        "healthcheck": {"test": ["CMD-SHELL", health], "interval": SECOND, "timeout": 20 * SECOND, "retries": 1},
         "labels": {LABEL: "test"},
         "log_config": {"type": "json-file", "config": {"max-size": "10m"}},
         "mounts": [{"Type": "volume", "Source": "jetsmith-models", "Target": MODELS_FOLDER}],
@@ -66,7 +66,7 @@ def connection(device: RealDevice) -> Iterator[Connection]:
 
 @pytest.fixture
 def services(connection: Connection) -> Services:
-    return Services(connection, sources_s=3)
+    return Services(connection, sources_s=3, patience_s=5)
 
 
 def _states(connection: Connection) -> dict[str, tuple[str, str]]:
@@ -117,7 +117,7 @@ def test_from_nothing_to_the_next_version_and_back(
     ("behaviour", "health", "limit_s", "message"),
     [
         pytest.param("crash", "true", 60, "does not stay up: there is no engine", id="crash"),
-        pytest.param("well", "false", 60, "is unhealthy", id="unhealthy"),
+        pytest.param("well", "ls /nothing", 60, "is unhealthy: .*/nothing", id="unhealthy"),
         pytest.param("silent", "true", 6, "took longer", id="silent"),
     ],
 )
