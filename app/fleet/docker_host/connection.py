@@ -122,6 +122,8 @@ class Connection:
         client.api.trust_env = False  # no proxy lies between here and a device
         client.api.max_redirects = 0  # Docker sends nobody elsewhere
         client.api.hooks["response"].append(self._checked)
+        api: Any = client.api
+        api._disable_socket_timeout = _keep  # the SDK would wait for the rest of an archive or a log without an end
         if self._ssh is not None:
             client.api.mount(client.api.base_url, self._ssh)
         return client
@@ -148,6 +150,10 @@ class Connection:
             if self._watch is not None:
                 self._watch.remaining_s()
             yield chunk
+
+
+def _keep(_: Any) -> None:
+    """A socket has the limit of its request."""
 
 
 def _require_message(body: bytes) -> None:

@@ -4,9 +4,10 @@ import errno
 import logging
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker.transport
 import paramiko
@@ -16,7 +17,9 @@ from app.errors import FleetError
 CONNECT_S = 20.0  # TCP, and a banner from a busy board
 CHANNEL_S = 30.0  # paramiko's own limit is an hour
 KEEPALIVE_S = 15  # so that a site's router does not forget a connection that waits for a conversion
+_PORT = 22
 _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+_LAST_READ_S = 2.0  # paramiko's thread looks ten times a second whether it is over
 _LAST_WORDS_S = 1.0
 _MOST_BYTES = 2000
 
@@ -32,7 +35,7 @@ class Adapter(docker.transport.SSHHTTPAdapter):
     ssh_params: dict[str, Any]  # of the SDK
 
     def __init__(self, address: str, remaining_s: Callable[[], float]) -> None:
-        self._remaining_s = remaining_s
+        self._remaining_s, self._host = remaining_s, urlsplit(address).hostname or ""
         super().__init__(address)
 
     def _connect(self) -> None:
@@ -43,6 +46,13 @@ class Adapter(docker.transport.SSHHTTPAdapter):
         self.ssh_client.set_missing_host_key_policy(_Refuse())
         if _GLOBAL_KNOWN_HOSTS.is_file():
             self.ssh_client.load_system_host_keys(str(_GLOBAL_KNOWN_HOSTS))
+        self.ssh_params["port"] = int(self.ssh_params["port"] or _PORT)
+        jump = _jump(self._host, self.ssh_params)
+        if jump and "sock" not in self.ssh_params:
+            self.ssh_params["sock"] = paramiko.ProxyCommand(jump)
+        between: Any = self.ssh_params.get("sock")
+        if between is not None:
+            between.close = between.process.kill  # its own fails, in paramiko's thread, once the program has ended
         limit = min(CONNECT_S, self._remaining_s())
         limits: dict[str, Any] = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), limit)
         try:
@@ -50,10 +60,26 @@ class Adapter(docker.transport.SSHHTTPAdapter):
                 **self.ssh_params, **limits, channel_timeout=CHANNEL_S, transport_factory=_transport
             )
         except BaseException:
-            self.ssh_client.close()
+            self._hang_up()
             raise
         if self._transport is not None:
             self._transport.set_keepalive(KEEPALIVE_S)
+
+    def close(self) -> None:
+        self._hang_up()
+        super().close()
+
+    def _hang_up(self) -> None:
+        """And end the program between here and there, if there is one: paramiko lets it lie."""
+        transport, between = self._transport, self.ssh_params.get("sock")
+        if self.ssh_client is not None:
+            self.ssh_client.close()
+        if isinstance(between, paramiko.ProxyCommand):
+            between.process.kill()
+            if transport is not None:
+                transport.join(_LAST_READ_S)
+            with between.process:  # closes its pipes, and waits
+                pass
 
     @property
     def _transport(self) -> "_Transport | None":
@@ -99,6 +125,19 @@ class _Pipe:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
+
+
+def _jump(host: str, params: Mapping[str, Any]) -> str:
+    """What OpenSSH itself runs for ProxyJump in ~/.ssh/config; the SDK knows ProxyCommand alone."""
+    config = Path("~/.ssh/config").expanduser()
+    if not config.is_file():
+        return ""
+    *before, last = paramiko.SSHConfig.from_path(str(config)).lookup(host).get("proxyjump", "none").split(",")
+    if last.strip().lower() == "none":
+        return ""
+    over = ["-J", ",".join(before)] if before else []
+    aim = f"[{params['hostname']}]:{params['port']}"
+    return shlex.join(["ssh", "-o", "BatchMode=yes", *over, "-W", aim, f"ssh://{last.strip().removeprefix('ssh://')}"])
 
 
 def _transport(sock: Any, **options: Any) -> _Transport:

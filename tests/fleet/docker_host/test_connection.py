@@ -1,9 +1,13 @@
 """Every way in which a device is not there, against real sockets: each ends in time, with a cause and a remedy."""
 
+import base64
 import gc
 import socket
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import docker.errors
@@ -11,6 +15,7 @@ import paramiko
 import pytest
 
 from app.errors import DeviceLost, FleetError
+from app.fleet.docker_host import ssh
 from app.fleet.docker_host.connection import Connection
 from tests.doubles.docker_api import VERSION, Answer, answer, docker_api
 from tests.doubles.ssh_server import operators_home, relay, says, ssh_server
@@ -95,6 +100,55 @@ def test_an_unknown_host_key_says_how_to_accept_it() -> None:
     assert f"not known here: {server.key.get_name()} {server.key.fingerprint}" in error.message
     assert f"ssh-keyscan -p {server.port} 127.0.0.1 >> ~/.ssh/known_hosts" in error.hint
     assert not isinstance(error, DeviceLost)
+
+
+CONFIG = """\
+Host press
+  Hostname 127.0.0.1
+  Port {port}
+  User jetson
+Host behind
+  Hostname 127.0.0.1
+  Port {port}
+  ProxyCommand {python} -c "{pump}" {port}
+"""
+PUMP = "import socket,sys,threading,os;s=socket.create_connection(('127.0.0.1',int(sys.argv[1])));" + (
+    "threading.Thread(target=lambda:[os.write(1,d) for d in iter(lambda:s.recv(9999),b'')],daemon=True).start();"
+    "[s.sendall(d) for d in iter(lambda:os.read(0,9999),b'')]"
+)
+
+
+@pytest.mark.parametrize("address", ["ssh://press", "ssh://behind"])
+def test_hosts_of_the_operators_ssh_config(home: Path, address: str) -> None:
+    with docker_api({"/version": VERSION, "/info": answer("{}")}) as api, ssh_server(relay(api.port)) as server:
+        know(home, server.known_hosts_line())
+        (home / ".ssh" / "config").write_text(CONFIG.format(port=server.port, python=sys.executable, pump=PUMP))
+        connection = Connection(address)
+        with connection.request(StepWatch()) as client:
+            assert client.api.info() == {}
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("jump", "command"),
+    [
+        ("none", ""),
+        ("gate", "ssh -o BatchMode=yes -W '[10.0.0.7]:2222' ssh://gate"),
+        ("me@gate:2200", "ssh -o BatchMode=yes -W '[10.0.0.7]:2222' ssh://me@gate:2200"),
+        ("a,me@b", "ssh -o BatchMode=yes -J a -W '[10.0.0.7]:2222' ssh://me@b"),
+    ],
+)
+def test_a_host_behind_another(home: Path, jump: str, command: str) -> None:
+    (home / ".ssh" / "config").write_text(f"Host press\n  ProxyJump {jump}\n")
+    assert ssh._jump("press", {"hostname": "10.0.0.7", "port": 2222}) == command
+    assert ssh._jump("other", {"hostname": "10.0.0.7", "port": 2222}) == ""
+
+
+def test_the_usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(paramiko.SSHClient, "connect", lambda self, **params: asked.append(params["port"]))
+    ssh.Adapter("ssh://jetson@127.0.0.1", StepWatch().remaining_s)
+    assert asked == [22]
 
 
 def test_another_host_key_than_the_known_one(home: Path) -> None:
@@ -252,6 +306,26 @@ def test_an_answer_that_drips_ends_with_the_steps_time() -> None:
         began = time.monotonic()
         failure(api.address, seconds=1)
         assert time.monotonic() - began < 10
+
+
+def test_an_archive_that_stops_in_the_middle_is_not_waited_for() -> None:
+    over = threading.Event()
+
+    def stopping(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("X-Docker-Container-Path-Stat", base64.b64encode(b"{}").decode())
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b" " * 10)
+        over.wait(30)
+
+    with docker_api({"/version": VERSION, "/archive": stopping}) as api:
+        connection, began = Connection(api.address), time.monotonic()
+        with pytest.raises(DeviceLost, match="in time"), connection.request(StepWatch(), at_most_s=1) as client:
+            b"".join(client.api.get_archive("x", "/y")[0])
+        assert time.monotonic() - began < 15
+        connection.close()
+        over.set()
 
 
 def test_dockers_own_error_is_told_with_a_remedy() -> None:
