@@ -122,7 +122,8 @@ def test_the_cpu_path_is_given_pictures(gpu: str, wrap: Wrap, tmp_path: Path) ->
 
 
 def test_what_draws_gets_the_picture_converted_once(gpu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import av
+    av = pytest.importorskip("av")
+    pytest.importorskip("supervision")
 
     from app.infer import frame as module
 
