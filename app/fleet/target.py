@@ -69,15 +69,16 @@ def target_of(device: Device, wanted: Wanted, images: Mapping[Role, Image], comp
         wanted.base_model,
         input_size=wanted.input_size,
     )
-    bare = service_specs(compose, wanted.variables, placed, fleet=fleet)[Role.CONVERTER]
-    made_from = [bare.digest, images[Role.CONVERTER].digest, *(file.digest for file in files)]
+    bare = service_specs(compose, wanted.variables, placed, fleet=fleet)
+    made_from = [bare[Role.CONVERTER].digest, images[Role.CONVERTER].digest, *(file.digest for file in files)]
     version = digest_of(made_from)[:_VERSION_CHARS]
-    placed = replace(
-        placed,
-        engine=f"{_plain(wanted.engine)}-{version}.engine",
-        name=f"{_plain(wanted.service)[:_NAME_CHARS]}-{version}",
-    )
-    specs = service_specs(compose, wanted.variables, placed, fleet=fleet)
+    serving = digest_of([version, bare[Role.INFER].digest, images[Role.INFER].digest])[:_VERSION_CHARS]
+    placed = replace(placed, engine=f"{_plain(wanted.engine)}-{version}.engine")
+    serves = replace(placed, name=f"{_plain(wanted.service)[:_NAME_CHARS]}-{serving}")  # two of one name cannot run
+    specs = {
+        Role.CONVERTER: service_specs(compose, wanted.variables, placed, fleet=fleet)[Role.CONVERTER],
+        Role.INFER: service_specs(compose, wanted.variables, serves, fleet=fleet)[Role.INFER],
+    }
     family = _FAMILY.fullmatch(wanted.family)
     return Target(
         device,

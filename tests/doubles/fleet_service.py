@@ -36,6 +36,11 @@ def has_camera() -> bool:
     return behaviour != "blind"
 
 
+own_name = (models / name).open("w")
+try:
+    fcntl.flock(own_name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(f"error: another service {name} runs")
 camera = (models / "camera").open("w")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if behaviour == "silent":

@@ -12,6 +12,7 @@ from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.containers import Containers, Found
 from app.fleet.docker_host.service_health import ServiceHealth, read_service_health
 from app.fleet.host import Watch
+from app.fleet.service import NAME_VARIABLE
 
 _POLL_S = 1.0
 _PATIENCE_S = 120.0
@@ -57,11 +58,12 @@ class Services:
 
     def switch(self, watch: Watch) -> None:
         """The current one is only stopped for one that is healthy, even if without the camera that both want."""
-        if self._containers.find(Slot.NEXT, watch) is None:
+        after, current = (self._containers.find(slot, watch) for slot in (Slot.NEXT, Slot.CURRENT))
+        if after is None:
             self._wait(Slot.CURRENT, watch)
             return
-        self._wait(Slot.NEXT, watch)
-        current = self._containers.find(Slot.CURRENT, watch)
+        if current is None or _name(current) != _name(after):  # of one name only one can run
+            self._wait(Slot.NEXT, watch)
         if current is not None:
             self._containers.stop(current, watch)
         self._wait(Slot.NEXT, watch, sources_s=self._sources_s)
@@ -69,9 +71,7 @@ class Services:
             self._containers.remove(Slot.PREVIOUS, watch)
             self._containers.rest(current, watch)
             self._containers.rename(current, Slot.PREVIOUS, watch)
-        after = self._containers.find(Slot.NEXT, watch)
-        if after is not None:
-            self._containers.rename(after, Slot.CURRENT, watch)
+        self._containers.rename(after, Slot.CURRENT, watch)
 
     def restore(self, watch: Watch) -> None:
         current, after = (self._containers.find(slot, watch) for slot in (Slot.CURRENT, Slot.NEXT))
@@ -142,6 +142,10 @@ class Services:
             f"the infer {what}: {said}",
             hint="Mend what it names, and apply again. What ran before was left or brought back.",
         )
+
+
+def _name(found: Found) -> str:
+    return found.environment.get(NAME_VARIABLE, "")
 
 
 class _Crashes:

@@ -133,6 +133,20 @@ def test_one_that_does_not_work_never_takes_the_place(
     assert _states(connection) == {"CURRENT": ("1", "running")}
 
 
+def test_one_that_hangs_makes_way_for_another_of_its_name(
+    services: Services, connection: Connection, cpu_base: str
+) -> None:
+    """Which refuses to run beside it, so that it cannot be waited for."""
+    _run(services, target(cpu_base, "1"))
+    before = Containers(connection).find(Slot.CURRENT, StepWatch())
+    _run(services, target(cpu_base, "1"))
+    assert _states(connection) == {"CURRENT": ("1", "running"), "PREVIOUS": ("1", "exited")}
+    after = Containers(connection).find(Slot.CURRENT, StepWatch())
+    assert before is not None
+    assert after is not None
+    assert after.id != before.id
+
+
 def test_a_camera_that_is_away_is_told_and_does_no_harm(
     services: Services, connection: Connection, cpu_base: str
 ) -> None:
