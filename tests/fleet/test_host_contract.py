@@ -1,105 +1,86 @@
-"""What any host does to the infer of a device: the double in memory, and a real Docker behind real SSH."""
+"""What every host keeps to: the double, on which the tests of plans and roll-outs rest, and a real device."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
 from app.errors import FleetError
-from app.fleet.base import LABEL, LABEL_SPEC, MODELS_VOLUME, Role, Slot, Target
+from app.fleet.base import Holder, Slot, Target
 from app.fleet.docker_host.host import DockerHost
+from app.fleet.docker_host.images import resolve
 from app.fleet.host import Host
 from tests.doubles import fleet_host
+from tests.doubles.fleet_host import FakeHost, World
 from tests.fleet.devices import Rig
-from tests.fleet.docker_host import test_services as real
+from tests.fleet.docker_host import samples
 from tests.fleet.docker_host.watch import StepWatch
 
-
-@dataclass
-class Subject:
-    """
-    Args:
-        target: of a version, whose infer works or not.
-    """
-
-    host: Host
-    target: Callable[..., Target]
-
-    def states(self) -> dict[str, tuple[str, bool]]:
-        """Who is there: which version, and whether it runs."""
-        versions = {self.target(version, works=works).infer: version for version in "12" for works in (True, False)}
-        seen = self.host.observe(StepWatch(60))
-        assert not seen.error
-        found = seen.containers
-        slots = (Slot.CURRENT, Slot.NEXT, Slot.PREVIOUS)
-        there = {slot.name: one for slot in slots if (one := found.get(slot))}
-        return {name: (versions[one.label(LABEL_SPEC)], one.is_running) for name, one in there.items()}
-
-    def run(self, version: str) -> None:
-        self.host.start_next(self.target(version), StepWatch(60))
-        self.host.switch(StepWatch(60))
+Made = tuple[Host, Target]
 
 
-def _double() -> Subject:
-    world = fleet_host.World()
-
-    def target(version: str, *, works: bool = True) -> Target:
-        made = fleet_host.target(f"{version}{'' if works else '-broken'}")
-        if not works:
-            world.unhealthy.add(made.infer)
-        return made
-
-    return Subject(fleet_host.FakeHost(world), target)
+def a_double(_: pytest.FixtureRequest, __: Path) -> Made:
+    return FakeHost(World()), fleet_host.target()
 
 
-def _real(address: str, base: str) -> Subject:
-    def target(version: str, *, works: bool = True) -> Target:
-        return real.target(base, version, "well" if works else "crash")
-
-    return Subject(DockerHost(address, "test"), target)
-
-
-@pytest.fixture(params=["double", pytest.param("docker", marks=pytest.mark.docker)])
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    if request.param == "double":
-        yield _double()
-        return
-    base: str = request.getfixturevalue("cpu_base")
+def a_device(request: pytest.FixtureRequest, folder: Path) -> Made:
+    base: str = request.getfixturevalue("cpu_base")  # first: made by this machine's user, not by the rig's operator
     rig: Rig = request.getfixturevalue("rig")
+    target = samples.target(resolve(base, is_pulled=False), samples.file_in(folder))
     device = rig.device("contract", seed=rig.seed(base))
-    for version in "12":
-        device.docker("tag", base, real.target(base, version).images[Role.INFER].on_device)
-    device.docker("volume", "create", "--label", f"{LABEL}=test", MODELS_VOLUME)
-    made = _real(device.address, base)
-    yield made
-    made.host.close()
+    return DockerHost(
+        device.address, "f", replace(target, device=replace(target.device, address=device.address))
+    ), target
 
 
-def test_there_and_back_and_interrupted(subject: Subject) -> None:
-    host = subject.host
-    subject.run("1")
-    assert subject.states() == {"CURRENT": ("1", True)}
-    host.start_next(subject.target("2"), StepWatch(60))
-    assert subject.states() == {"CURRENT": ("1", True), "NEXT": ("2", True)}
-    host.switch(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("2", True), "PREVIOUS": ("1", False)}
-    host.start_previous(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("2", True), "NEXT": ("1", True)}
-    host.restore(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("2", True), "PREVIOUS": ("1", False)}
-    host.start_previous(StepWatch(60))
-    host.switch(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("1", True), "PREVIOUS": ("2", False)}
+@pytest.fixture(params=[a_double, pytest.param(a_device, marks=pytest.mark.docker)], ids=lambda make: make.__name__)
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
+    make: Callable[[pytest.FixtureRequest, Path], Made] = request.param
+    host, target = make(request, tmp_path)
+    yield host, target
+    host.close()
 
 
-def test_one_that_does_not_work_leaves_the_old_one(subject: Subject) -> None:
-    subject.run("1")
-    subject.host.start_next(subject.target("2", works=False), StepWatch(60))
-    with pytest.raises(FleetError):
-        subject.host.switch(StepWatch(60))
-    subject.host.restore(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("1", True)}
-    subject.host.stop_infer(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("1", False)}
-    subject.host.restore(StepWatch(60))
-    assert subject.states() == {"CURRENT": ("1", True)}
+def held_by(name: str, seconds: float = 120) -> Holder:
+    return Holder(f"{name}@desk", name, datetime.now(timezone.utc) + timedelta(seconds=seconds))
+
+
+def test_a_device_is_brought_its_images_and_files(made: Made) -> None:
+    """Each step may be done again, and what was done is seen."""
+    host, target = made
+    seen = host.observe(StepWatch())
+    assert (seen.error, seen.images, seen.files, seen.containers, seen.board) == ("", frozenset(), {}, {}, None)
+    for _ in range(2):
+        for image in target.images.values():
+            host.load_image(image, StepWatch())
+    board = host.probe(target, StepWatch())
+    assert board.free_disk_bytes > 0
+    for _ in range(2):
+        for file in target.files:
+            host.put_file(file, StepWatch())
+    seen = host.observe(StepWatch())
+    assert seen.images == {image.digest for image in target.images.values()}
+    assert seen.files == {file.path: file.digest for file in target.files}
+    assert seen.board is not None
+    assert seen.board.module == board.module
+    assert host.logs(Slot.CURRENT, 10) == ""
+
+
+def test_one_operator_at_a_time(made: Made) -> None:
+    host, _ = made
+    assert host.observe(StepWatch()).holder is None
+    host.lock(held_by("ann"), StepWatch())
+    with pytest.raises(FleetError, match="ann@desk works on"):
+        host.lock(held_by("bob"), StepWatch())
+    later = held_by("ann", 240)
+    host.lock(later, StepWatch())
+    assert host.observe(StepWatch()).holder == later
+    host.unlock(later)
+    assert host.observe(StepWatch()).holder is None
+    host.lock(held_by("ann", -1), StepWatch())
+    host.lock(held_by("bob"), StepWatch())
+    holder = host.observe(StepWatch()).holder
+    assert holder is not None
+    assert holder.operator == "bob@desk"
