@@ -10,6 +10,7 @@ import pytest
 
 from app.catalog import parse_model_name
 from app.cli.parser import make_guide_parser, make_parser
+from config.fleet import parse_fleet
 from config.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,9 +82,15 @@ def test_the_yaml_is_the_shipped_one() -> None:
 
 
 def test_every_yaml_can_be_loaded(tmp_path: Path) -> None:
+    fleets = 0
     for block in re.findall(r"```yaml\n(.*?)```", README, flags=re.S):
-        (tmp_path / "x.yaml").write_text(block)
-        load_settings(tmp_path / "x.yaml")
+        if block.startswith("fleet:"):
+            parse_fleet(block.replace("config/camera.yaml", "config/demo-service.yaml"), "README.md")
+            fleets += 1
+        else:
+            (tmp_path / "x.yaml").write_text(block)
+            load_settings(tmp_path / "x.yaml")
+    assert fleets == 2
 
 
 def test_no_place_was_left_empty() -> None:
