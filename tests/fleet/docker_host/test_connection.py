@@ -264,7 +264,6 @@ NOT_DOCKER: dict[str, Answer] = {
     "deep": answer("[" * 200_000),
     "a-list-as-error": answer("[]", 500),
     "no-message-as-error": answer('{"message": {"a": 1}}', 404),
-    "elsewhere": answer("", 302),
     "no-utf-8": answer(b"\xff\xfe\x00"),
 }
 
@@ -273,6 +272,20 @@ NOT_DOCKER: dict[str, Answer] = {
 def test_what_is_not_docker(wrong: Answer) -> None:
     with docker_api({"/version": wrong}) as api:
         assert "not Docker" in failure(api.address).message
+
+
+def test_nobody_is_followed_elsewhere() -> None:
+    with docker_api({"/version": VERSION, "/info": answer("{}")}) as other:
+
+        def elsewhere(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(302)
+            handler.send_header("Location", f"http://127.0.0.1:{other.port}/version")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        with docker_api({"/version": elsewhere}) as api:
+            assert "not Docker" in failure(api.address).message
+        assert other.asked == []
 
 
 def test_an_answer_without_an_end_takes_no_memory() -> None:

@@ -48,7 +48,7 @@ HOSTILE = {
     "no-utf-8": b"\xff",
     "a-list": b"[]",
     "deep": b"[" * 100_000,
-    "endless": b" " * (4 << 20),
+    "endless": said() + b" " * (4 << 20),
     "text-missing": json.dumps({name: value for name, value in GOOD.items() if name != "model"}).encode(),
     "text-a-number": said(model=1),
     "text-too-long": said(model="x" * 5000),
