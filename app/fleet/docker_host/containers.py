@@ -160,13 +160,16 @@ def read(told: Any) -> Found:
     )
 
 
-def moment(text: str) -> datetime:
-    """
-    Docker tells nanoseconds and Z, which Python 3.10 does not read; both clocks are the device's.
+def is_of_this_run(told: str, found: Found) -> bool:
+    """Whether something was begun at or after the container's last start; both by the device's clock."""
+    try:
+        return _moment(told) >= _moment(found.started)
+    except (ValueError, TypeError):  # no moment, or one without a zone
+        return False
 
-    Raises:
-        ValueError: it is none, in UTC.
-    """
+
+def _moment(text: str) -> datetime:
+    """Docker tells nanoseconds and Z, which Python 3.10 does not read."""
     whole, _, fraction = text.removesuffix("Z").removesuffix("+00:00").partition(".")
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
 

@@ -8,7 +8,7 @@ from typing import Any
 from app.errors import FleetError
 from app.fleet.base import LABEL_WORK, EngineFacts, Role, Slot, Target
 from app.fleet.docker_host.connection import Connection
-from app.fleet.docker_host.containers import Containers, Found, moment
+from app.fleet.docker_host.containers import Containers, Found, is_of_this_run
 from app.fleet.docker_host.verdict import read_verdict
 from app.fleet.docker_host.volume_files import read_small_file
 from app.fleet.host import Watch
@@ -105,7 +105,7 @@ class Conversion:
         path = f"{MODELS_FOLDER}/{FOLDER}/{job}.json"
         data = read_small_file(self._connection, found.id, path, MAX_BYTES, watch)
         status = parse_status(data, job) if data is not None else None
-        return status if status and moment(status.started) >= moment(found.started) else None
+        return status if status and is_of_this_run(status.started, found) else None
 
     def _failed(self, ended: Found, watch: Watch) -> FleetError:
         status, code = self._status(ended, watch), ended.container.exit_code

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 from app.fleet.docker_host.connection import Connection
-from app.fleet.docker_host.containers import Found, moment
+from app.fleet.docker_host.containers import Found, is_of_this_run
 from app.fleet.docker_host.volume_files import read_small_file
 from app.fleet.host import Watch
 from app.fleet.service import MODELS_FOLDER, NAME_VARIABLE
@@ -44,7 +44,7 @@ def parse_service_health(data: bytes, found: Found) -> ServiceHealth | None:
     """None also for what another container, or this one before it was started again, has said."""
     try:
         values = json.loads(data)
-        is_own = values["host"] == found.hostname and moment(str(values["started"])) >= moment(found.started)
+        is_own = values["host"] == found.hostname and is_of_this_run(str(values["started"]), found)
         state, why = str(values["state"]), [str(reason) for reason in values["why"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

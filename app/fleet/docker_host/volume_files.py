@@ -19,8 +19,13 @@ _TAR_OVERHEAD = 64 << 10  # headers, and what pads them
 def read_small_file(connection: Connection, container: str, path: str, at_most: int, watch: Watch) -> bytes | None:
     """None: there is none, or it is no regular file of at most so many bytes."""
     archive = _archive(connection, container, path, at_most, watch)
+    return None if archive is None else only_file(archive, at_most)
+
+
+def only_file(archive: bytes, at_most: int) -> bytes | None:
+    """The first of an archive, as `read_small_file` has it."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive or b""), mode="r:") as tar:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
             member = tar.next()
             if member is None or not member.isreg() or member.size > at_most:
                 return None
@@ -42,7 +47,7 @@ def read_link(connection: Connection, container: str, path: str, watch: Watch) -
 
 
 def _archive(connection: Connection, container: str, path: str, at_most: int, watch: Watch) -> bytes | None:
-    with connection.request(watch) as client:
+    def fetched(client: Any) -> bytes | None:
         try:
             chunks, _ = client.api.get_archive(container, path)
         except NotFound:
@@ -52,7 +57,9 @@ def _archive(connection: Connection, container: str, path: str, at_most: int, wa
             whole += chunk
             if len(whole) > at_most + _TAR_OVERHEAD:
                 raise FleetError(f"{path} there is larger than it can be", hint="Remove it on the device.")
-    return bytes(whole)
+        return bytes(whole)
+
+    return connection.ask(watch, fetched)
 
 
 def copy_file(connection: Connection, container: str, path: str, to: Path, size: int, watch: Watch) -> None:
