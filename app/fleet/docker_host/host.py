@@ -56,7 +56,9 @@ class DockerHost:
         self._lease.release(holder)
 
     def load_image(self, image: Image, watch: Watch) -> None:
-        Images(self._connection, self._target.device.registry if self._target else "").load(image, watch)
+        registry = self._target.device.registry if self._target else ""
+        wanted = [one.on_device for one in self._target.images.values()] if self._target else []
+        Images(self._connection, registry, wanted).load(image, watch)
 
     def probe(self, target: Target, watch: Watch) -> BoardFacts:
         return self._look.probe(target, watch).board

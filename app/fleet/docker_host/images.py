@@ -1,11 +1,11 @@
 """Images onto a device: pulled by digest, or sent from the operator's own Docker, which may be another device's."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import docker.utils
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from app.errors import FleetError
 from app.fleet.base import Image
@@ -17,6 +17,8 @@ from app.fleet.docker_host.waiting import Within
 from app.fleet.host import Watch
 
 _HERE = "unix:///var/run/docker.sock"
+_NOT_FOUND, _IN_USE = 404, 409
+OURS = re.compile(r"jetsmith-fleet/(?P<repository>[^:]+):(?P<hex>[0-9a-f]{64})")  # as `Image.on_device`
 _RESOLVE_S = 60.0
 _MOST_IMAGES = 50  # of a device, that are looked at for layers
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -83,10 +85,11 @@ class Images:
     """
     Args:
         registry: of the device; empty: images are sent from this machine.
+        wanted: names on the device that stay, used or not.
     """
 
-    def __init__(self, connection: Connection, registry: str) -> None:
-        self._connection, self._registry = connection, registry
+    def __init__(self, connection: Connection, registry: str, wanted: Collection[str] = ()) -> None:
+        self._connection, self._registry, self._wanted = connection, registry, wanted
 
     def load(self, image: Image, watch: Watch) -> None:
         """Have it there, under the name that containers are made with."""
@@ -94,6 +97,7 @@ class Images:
             return
         there = self._find(image, watch)
         if there is None:
+            self._make_room({image.on_device, *self._wanted}, watch)
             there = self._pulled(image, watch) if self._registry else self._sent(image, watch)
         self._name(there, image, watch)
 
@@ -119,6 +123,18 @@ class Images:
         repository, _, tag = image.on_device.partition(":")
         with self._connection.request(watch) as client:
             client.api.tag(there, repository, tag)
+
+    def _make_room(self, kept: Collection[str], watch: Watch) -> None:
+        """Of older versions only what a container needs is left, or a few of them would fill a Jetson's disk."""
+        listed: Any = self._connection.ask(watch, lambda client: client.api.images())
+        tags = [tag for one in listed if isinstance(one, dict) for tag in one.get("RepoTags") or []]
+        for tag in [tag for tag in tags if isinstance(tag, str) and OURS.fullmatch(tag) and tag not in kept]:
+            with self._connection.request(watch) as client:
+                try:
+                    client.api.remove_image(tag)
+                except APIError as error:
+                    if error.status_code not in (_NOT_FOUND, _IN_USE):
+                        raise
 
     def _pulled(self, image: Image, watch: Watch) -> str:
         name = _repository(image)

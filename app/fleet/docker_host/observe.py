@@ -12,6 +12,7 @@ from app.fleet.docker_host import once
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.containers import Containers, Found
 from app.fleet.docker_host.errors import not_docker
+from app.fleet.docker_host.images import OURS
 from app.fleet.docker_host.lease import PREFIX, holder_in
 from app.fleet.docker_host.probe import BOARD_FILES, Answer, Asked, probe
 from app.fleet.docker_host.volumes import has_volume, mount
@@ -19,7 +20,6 @@ from app.fleet.host import Watch
 from app.fleet.service import ENGINE_VARIABLE, MODELS_FOLDER
 
 _SLOTS = (Slot.CONVERTER, Slot.VERIFIER, Slot.CURRENT, Slot.NEXT, Slot.PREVIOUS)
-_OURS = re.compile(r"jetsmith-fleet/(?P<repository>[^:]+):(?P<hex>[0-9a-f]{64})")
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_VERSION = 64
 _MOST_TRIED = 4  # images, until one runs
@@ -77,7 +77,7 @@ class Look:
         listed: Any = self._connection.ask(watch, lambda client: client.api.images())
         images = [image for image in listed if isinstance(image, dict)] if isinstance(listed, list) else []
         tags = [tag for image in images for tag in (image.get("RepoTags") or []) if isinstance(tag, str)]
-        return {tag: match for tag in tags if (match := _OURS.fullmatch(tag))}
+        return {tag: match for tag in tags if (match := OURS.fullmatch(tag))}
 
     def _found(self, watch: Watch) -> Mapping[Slot, Found]:
         listed: Any = self._connection.ask(watch, lambda client: client.api.containers(all=True))

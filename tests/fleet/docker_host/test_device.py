@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -114,6 +115,23 @@ def test_of_an_image_only_the_layers_go_that_are_not_there(
     )
     assert [len(dropped) for dropped in left_out] == [1]
     assert not any("all its layers" in message for message, _ in watch.told)
+
+
+def test_images_of_older_versions_that_no_container_needs_make_room(rig: Rig, image: Image, tmp_path: Path) -> None:
+    bare = rig.device("bare")
+    (tmp_path / "x").write_text("x")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG N\nLABEL n=$N\nCOPY x /x\n")
+    names = [f"jetsmith-fleet/jetsmith-infer:{n * 64}" for n in "abc"]
+    for name in (*names, "mine:1"):
+        bare.docker("build", "--build-arg", f"N={name}", "--tag", name, tmp_path)
+    bare.docker("create", "--name", "jetsmith-infer-previous", names[0], "/x")
+    made = target(image)
+    wanted = Image("jetsmith-infer:new", f"sha256:{'b' * 64}")
+    host = DockerHost(bare.address, "f", replace(made, images={Role.INFER: wanted, Role.CONVERTER: image}))
+    host.load_image(image, StepWatch(120))
+    host.close()
+    left = bare.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert set(left) == {names[0], names[1], "mine:1", image.on_device}
 
 
 def test_a_file_arrives_whole_with_its_owner(host: DockerHost, device: RealDevice, image: Image, source: Path) -> None:
