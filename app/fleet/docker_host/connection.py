@@ -14,6 +14,7 @@ import docker
 import docker.errors
 import docker.tls
 import docker.utils
+import requests
 import tenacity
 
 from app.errors import DeviceLost, FleetError
@@ -140,6 +141,8 @@ class Connection:
         if not response.ok:
             _require_message(body)
         response.raw = io.BytesIO(body)
+        if options.get("stream"):
+            _raise(response)  # where a stream is wanted, the SDK would look for one in an error, too
 
     def _bounded(self, raw: Any) -> Iterator[bytes]:
         size = 0
@@ -150,6 +153,13 @@ class Connection:
             if self._watch is not None:
                 self._watch.remaining_s()
             yield chunk
+
+
+def _raise(response: requests.Response) -> None:
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
 
 
 def _keep(_: Any) -> None:

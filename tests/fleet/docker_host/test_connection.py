@@ -349,6 +349,25 @@ def test_dockers_own_error_is_told_with_a_remedy() -> None:
     assert "docker system df" in error.hint
 
 
+@pytest.mark.parametrize("way", ["ssh", "tcp"])
+def test_an_upload_that_is_refused_in_the_middle_is_told_with_its_reason(home: Path, way: str) -> None:
+    def refusing(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(1 << 20)
+        answer('{"message": "write /x: no space left on device"}', 500)(handler)
+        handler.close_connection = True
+
+    def upload() -> Iterator[bytes]:
+        while True:
+            yield b" " * (1 << 16)
+
+    with docker_api({"/version": VERSION, "/load": refusing}) as api, ssh_server(relay(api.port)) as server:
+        know(home, server.known_hosts_line())
+        connection = Connection(server.address if way == "ssh" else api.address)
+        with pytest.raises(FleetError, match="disk is full"), connection.request(StepWatch()) as client:
+            list(client.images.load(upload()))  # type: ignore[arg-type]
+        connection.close()
+
+
 def test_what_is_not_found_can_be_caught_inside() -> None:
     with docker_api({"/version": VERSION}) as api:
         connection = Connection(api.address)
