@@ -1,6 +1,7 @@
 """`jetsmith engines check`: what a fleet asks of an engine before a service may take it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ MODEL = ("--model", "demo-detect")
 
 
 @pytest.fixture(scope="module")
-def jetsmith(tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
+def jetsmith(tmp_path_factory: pytest.TempPathFactory, ready_exports: Callable[..., Path]) -> Jetsmith:
     root = tmp_path_factory.mktemp("checked")
     (root / "home").mkdir()
-    jetsmith = Jetsmith(root / "models", root / "home")
+    jetsmith = Jetsmith(root / "models", root / "home", exports=ready_exports(64, "demo-detect"))
     jetsmith("convert", *MODEL, "--imgsz", "64", "64")
     return jetsmith
 

@@ -1,6 +1,8 @@
 """An engine that another device of the same kind has built: verified here, or left."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,10 @@ MODEL = ("--model", "demo-detect", "--imgsz", "64", "64")
 
 
 @pytest.fixture(scope="module")
-def donor(tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
+def donor(tmp_path_factory: pytest.TempPathFactory, ready_exports: Callable[..., Path]) -> Jetsmith:
     root = tmp_path_factory.mktemp("donor")
     (root / "home").mkdir()
-    jetsmith = Jetsmith(root / "models", root / "home")
+    jetsmith = Jetsmith(root / "models", root / "home", exports=ready_exports(64, "demo-detect"))
     jetsmith("convert", *MODEL)
     return jetsmith
 
@@ -24,7 +26,7 @@ def donor(tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
 def taker(tmp_path: Path, donor: Jetsmith) -> Jetsmith:
     """With the donor's engine laid ready for it."""
     (tmp_path / "home").mkdir()
-    jetsmith = Jetsmith(tmp_path / "models", tmp_path / "home")
+    jetsmith = replace(donor, models=tmp_path / "models", home=tmp_path / "home")
     (engine,) = donor.engines()
     folder = jetsmith.models / FOLDER / str(donor.manifest()["key"])
     folder.mkdir(parents=True)
