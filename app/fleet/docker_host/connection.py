@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ import requests
 import tenacity
 
 from app.errors import DeviceLost, FleetError
-from app.fleet.docker_host.errors import mapped, not_docker
+from app.fleet.docker_host.errors import FOREIGN, mapped, not_docker
 from app.fleet.docker_host.ssh import Adapter
 from app.fleet.host import Watch
 
@@ -45,6 +45,7 @@ class Connection:
         self._client: docker.DockerClient | None = None
         self._ssh: Adapter | None = None
         self._watch: Watch | None = None
+        self._streams: list[requests.Response] = []
         self._has_answered = False
 
     def twin(self) -> "Connection":
@@ -59,7 +60,7 @@ class Connection:
         Raises:
             FleetError: it failed; everything foreign is mapped. `DeviceLost`: asking again later may help.
         """
-        outer, self._watch = self._watch, watch
+        outer, self._watch, self._streams = (self._watch, self._streams), watch, []
         try:
             with mapped(self._last_words):
                 client = self._client or self._open(watch)
@@ -69,7 +70,10 @@ class Connection:
             self.close()  # whatever is still on its way would be taken for the next answer, or fill the line
             raise
         finally:
-            self._watch = outer
+            for stream in self._streams:  # one that was left in the middle would keep its line
+                with suppress(*FOREIGN):
+                    stream.close()
+            self._watch, self._streams = outer
 
     def ask(self, watch: Watch, question: Callable[[docker.DockerClient], T]) -> T:
         """
@@ -132,6 +136,7 @@ class Connection:
     def _checked(self, response: Any, *_: Any, **options: Any) -> None:
         """Nothing that a device answers may take all memory or all time, or trip the SDK where it reads an error."""
         if options.get("stream") and response.ok:
+            self._streams.append(response)
             return
         try:
             body = b"".join(self._bounded(response.raw))
