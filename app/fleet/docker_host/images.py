@@ -81,6 +81,14 @@ def _digest(value: Any) -> str:
     return value
 
 
+def texts_in(listed: Any, key: str) -> list[str]:
+    """What is text under this key, alone or in a list, of each entry of a list that a device told."""
+    entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    found = (one.get(key) for one in entries)
+    told = (value if isinstance(value, list) else [value] for value in found)
+    return [text for values in told for text in values if isinstance(text, str)]
+
+
 class Images:
     """
     Args:
@@ -127,8 +135,7 @@ class Images:
     def _make_room(self, kept: Collection[str], watch: Watch) -> None:
         """Of older versions only what a container needs is left, or a few of them would fill a Jetson's disk."""
         listed: Any = self._connection.ask(watch, lambda client: client.api.images())
-        tags = [tag for one in listed if isinstance(one, dict) for tag in one.get("RepoTags") or []]
-        for tag in [tag for tag in tags if isinstance(tag, str) and OURS.fullmatch(tag) and tag not in kept]:
+        for tag in [tag for tag in texts_in(listed, "RepoTags") if OURS.fullmatch(tag) and tag not in kept]:
             with self._connection.request(watch) as client:
                 try:
                     client.api.remove_image(tag)
@@ -164,7 +171,7 @@ class Images:
     def _shared(self, ours: Mapping[str, Any], watch: Watch) -> int:
         """How many of its layers the device has in other images."""
         listed: Any = self._connection.ask(watch, lambda client: client.api.images())
-        names = [one["Id"] for one in listed if isinstance(one, dict) and isinstance(one.get("Id"), str)]
+        names = texts_in(listed, "Id")
         found = [self._inspect(name, watch) for name in names[:_MOST_IMAGES]]
         return common_layers(_layers(ours), [_layers(told) for told in found if told is not None])
 

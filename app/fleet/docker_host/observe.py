@@ -12,7 +12,7 @@ from app.fleet.docker_host import once
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.containers import Containers, Found
 from app.fleet.docker_host.errors import not_docker
-from app.fleet.docker_host.images import OURS
+from app.fleet.docker_host.images import OURS, texts_in
 from app.fleet.docker_host.lease import PREFIX, holder_in
 from app.fleet.docker_host.probe import BOARD_FILES, Answer, Asked, probe
 from app.fleet.docker_host.volumes import has_volume, mount
@@ -21,6 +21,7 @@ from app.fleet.service import ENGINE_VARIABLE, MODELS_FOLDER
 
 _SLOTS = (Slot.CONVERTER, Slot.VERIFIER, Slot.CURRENT, Slot.NEXT, Slot.PREVIOUS)
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_USER = "1000:1000"  # of the images
 _MOST_VERSION = 64
 _MOST_TRIED = 4  # images, until one runs
 
@@ -75,13 +76,11 @@ class Look:
     def _tags(self, watch: Watch) -> Mapping[str, "re.Match[str]"]:
         """The images that came by this way, by the names that containers are made with."""
         listed: Any = self._connection.ask(watch, lambda client: client.api.images())
-        images = [image for image in listed if isinstance(image, dict)] if isinstance(listed, list) else []
-        tags = [tag for image in images for tag in (image.get("RepoTags") or []) if isinstance(tag, str)]
-        return {tag: match for tag in tags if (match := OURS.fullmatch(tag))}
+        return {tag: match for tag in texts_in(listed, "RepoTags") if (match := OURS.fullmatch(tag))}
 
     def _found(self, watch: Watch) -> Mapping[Slot, Found]:
         listed: Any = self._connection.ask(watch, lambda client: client.api.containers(all=True))
-        names = {name for one in listed if isinstance(one, dict) for name in one.get("Names") or []}
+        names = texts_in(listed, "Names")
         there = [slot for slot in _SLOTS if f"/{slot.value}" in names]
         found = ((slot, self._containers.find(slot, watch)) for slot in there)
         return {slot: one for slot, one in found if one is not None}
@@ -132,16 +131,22 @@ class Look:
         mounts = [one for one in made_of.get("mounts", ()) if one.get("Target") in BOARD_FILES]
         if has_volume(self._connection, MODELS_VOLUME, watch):
             mounts.append(mount(MODELS_VOLUME, MODELS_FOLDER, read_only=True))
-        return {"user": str(made_of.get("user", "1000:1000")), "mounts": mounts}
+        return {"user": str(made_of.get("user", _USER)), "mounts": mounts}
 
     def _as_made(self, found: Mapping[Slot, Found], watch: Watch) -> dict[str, Any]:
         one = found.get(Slot.CURRENT) or found.get(Slot.CONVERTER)
         if one is None:
             return {}
         told: Any = self._connection.ask(watch, lambda client: client.api.inspect_container(one.id))
-        host, config = told.get("HostConfig") or {}, told.get("Config") or {}
-        mounts = [mount for mount in host.get("Mounts") or [] if isinstance(mount, dict)]
-        return {"user": str(config.get("User") or "1000:1000"), "mounts": mounts}
+        mounts, user = _within(told, "HostConfig", "Mounts"), _within(told, "Config", "User")
+        listed = [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+        return {"user": user if isinstance(user, str) and user else _USER, "mounts": listed}
+
+
+def _within(told: Any, *names: str) -> Any:
+    for name in names:
+        told = told.get(name) if isinstance(told, dict) else None
+    return told
 
 
 def _alias(found: Mapping[Slot, Found]) -> str:
