@@ -1,10 +1,12 @@
 """What speaks HTTP on loopback in a daemon's place: a few answers by path, right, wrong or hostile."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -35,6 +37,14 @@ def answer(body: str | bytes, status: int = 200) -> Answer:
 VERSION = answer('{"ApiVersion": "1.41", "Version": "20.10.24"}')
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # who asked may go first
+
+
 @contextmanager
 def docker_api(answers: Mapping[str, Answer]) -> Iterator[DockerApi]:
     """
@@ -56,8 +66,7 @@ def docker_api(answers: Mapping[str, Answer]) -> Iterator[DockerApi]:
         def log_message(self, *_: object) -> None:
             return None
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     api = DockerApi(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
