@@ -1,6 +1,7 @@
 """One file into the models volume: whole or not at all, and with its owner."""
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from threading import Event
@@ -104,8 +105,7 @@ def _archive(file: File, user: str) -> Iterator[bytes]:
     Raises:
         FleetError: the file cannot be read here.
     """
-    uid, _, gid = user.partition(":")
-    owner = int(uid), int(gid or uid)
+    owner = owner_of(user)
     yield _header(FILES_FOLDER, tarfile.DIRTYPE, 0, owner) + _header(_ARRIVING, tarfile.DIRTYPE, 0, owner)
     try:
         with file.source.open("rb") as source:
@@ -120,6 +120,20 @@ def _archive(file: File, user: str) -> Iterator[bytes]:
     except OSError as error:
         raise FleetError(f"{file.source} cannot be read: {error.strerror}", hint="Is it still there?") from error
     yield b"\0" * (-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def owner_of(user: str) -> tuple[int, int]:
+    """
+    Raises:
+        FleetError: it is none in numbers.
+    """
+    found = re.fullmatch(r"([0-9]{1,10})(?::([0-9]{1,10}))?", user)
+    if found is None:
+        raise FleetError(
+            f"user {user} is none in numbers",
+            hint="JETSMITH_UID and JETSMITH_GID under env in the fleet file: what id -u and id -g say on the device.",
+        )
+    return int(found[1]), int(found[2] or found[1])
 
 
 def _header(name: str, kind: bytes, size: int, owner: tuple[int, int]) -> bytes:
