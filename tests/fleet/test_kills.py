@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(3600)]
 KILLS = 20
 SEED = 20261123
 LEASE_S = 12.0
+LATER = ("works on it", "Health check exceeded timeout")
 _SERVICES = {"/jetsmith-infer", "/jetsmith-infer-next", "/jetsmith-infer-previous"}
 
 
@@ -91,15 +92,20 @@ def watched(devices: list[RealDevice]) -> Iterator[list[str]]:
 
 
 def completed(operator: Operator) -> int:
-    """How many runs it takes; all but the last are told that the killed one still holds a device."""
+    """
+    How many runs it takes.
+
+    All but the last are told that the killed one still holds a device, or that this machine is too busy for a service
+    to say in time that it is healthy: then the one before goes on.
+    """
     for runs in range(1, 10):
         done = operator("apply", code=None)
         if done.returncode == 0:
             return runs
         states = [(one["state"], one["error"] or "") for one in operator.report["devices"]]
-        assert all(state != "failed" or "works on it" in error for state, error in states), done.stdout
+        assert all(state != "failed" or any(why in error for why in LATER) for state, error in states), done.stdout
         time.sleep(LEASE_S / 3)
-    raise AssertionError("the lock of a killed run is still held")
+    raise AssertionError(done.stdout)
 
 
 def is_clean(device: RealDevice) -> bool:
