@@ -88,6 +88,7 @@ def test_an_image_is_sent_and_is_the_very_same(rig: Rig, image: Image) -> None:
     assert any("MiB are sent" in message for message, _ in watch.told)
 
 
+@pytest.mark.slow
 def test_of_an_image_only_the_layers_go_that_are_not_there(
     device: RealDevice, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_of_an_image_only_the_layers_go_that_are_not_there(
     assert not any("all its layers" in message for message, _ in watch.told)
 
 
+@pytest.mark.slow
 def test_images_of_older_versions_that_no_container_needs_make_room(rig: Rig, image: Image, tmp_path: Path) -> None:
     bare = rig.device("bare")
     (tmp_path / "x").write_text("x")
@@ -250,6 +252,7 @@ class Acting(StepWatch):
             self.ends = time.monotonic() + self._seconds_after
 
 
+@pytest.mark.slow
 def test_ssh_that_is_cut_in_the_middle_of_an_image(rig: Rig, image: Image) -> None:
     bare = rig.device("bare")
     host = DockerHost(bare.address, "f", target(image))
@@ -262,6 +265,7 @@ def test_ssh_that_is_cut_in_the_middle_of_an_image(rig: Rig, image: Image) -> No
     host.close()
 
 
+@pytest.mark.slow
 def test_a_device_that_freezes_in_the_middle_of_an_image(rig: Rig, image: Image) -> None:
     """The step's own time ends it, though no answer and no error ever comes."""
     bare = rig.device("bare")
