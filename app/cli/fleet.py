@@ -225,17 +225,17 @@ def _roll_out(args: argparse.Namespace, fleet: Fleet, verb: str, jobs: Sequence[
     with SoftStop() as stop, showing(len(jobs), stop.event) as listener:
         outcomes = Rollout(jobs, listener, options, stop.event).run()
     report = Report(fleet.name, verb, started, _now(), __version__, outcomes)
+    _show_report(args, report)  # first, for it costs no disk
     page = write_report(folder, report)
-    _show_report(args, report, f"report: {shown_path(page)}")
+    print(f"report: {printable(shown_path(page))}", file=sys.stderr if args.json else sys.stdout)
     return report.exit_code if stop.exit_code is None else stop.exit_code
 
 
-def _show_report(args: argparse.Namespace, report: Report, where: str) -> None:
+def _show_report(args: argparse.Namespace, report: Report) -> None:
     if args.json:
         print(json.dumps(reports.as_json(report), indent=1))
-        print(where, file=sys.stderr)
     else:
-        print(printable("\n".join((*reports.as_lines(report), where)), keep="\n"))
+        print(printable("\n".join(reports.as_lines(report)), keep="\n"))
 
 
 def _now() -> str:

@@ -37,3 +37,12 @@ def _name(config: Path | None) -> str:
 def models_folder() -> Path:
     """As `models_dir` is without its file, which cannot be read."""
     return PROJECT_ROOT / (os.environ.get("JETSMITH_MODELS_DIR") or "models")
+
+
+def told_name() -> str:
+    """
+    The service that this container is for, where its variable says so; else empty.
+
+    On a host's own network every container has the host's name, so that alone does not tell them apart.
+    """
+    return os.environ.get("JETSMITH_INFER__NAME", "")

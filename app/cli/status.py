@@ -1,12 +1,13 @@
 """`jetsmith status`."""
 
 import argparse
+import glob
 from datetime import datetime, timezone
 from pathlib import Path
 
 from app.cli.service_status import print_status, show_services
 from app.cli.settings import configured_job, load
-from app.cli.settings_told import models_folder
+from app.cli.settings_told import models_folder, told_name
 from app.engines.engine import split_name
 from app.errors import EngineNotFound, SettingsError
 from app.infer.service.health import health_folder, read_health
@@ -48,7 +49,8 @@ def _services_here(args: argparse.Namespace) -> tuple[Path, list[str]] | None:
         models = load(args, {}).models_dir
     except SettingsError:
         models = models_folder()
-    names = [path.stem for path in health_folder(models).glob("[!.]*.json") if _is_here(path)]
+    files = f"{glob.escape(name)}.json" if (name := told_name()) else "[!.]*.json"
+    names = [path.stem for path in health_folder(models).glob(files) if _is_here(path)]
     return (models, names) if names else None
 
 

@@ -64,6 +64,11 @@ class DeviceRun:
             outcome = replace(outcome, error=error.message, hint=error.hint)
         return replace(outcome, done=tuple(self._done))
 
+    @property
+    def until(self) -> float:
+        """By `time.monotonic`: after it, whoever waits for this run need not wait any longer."""
+        return self._until
+
     def _followed(self, host: Host, outcome: Outcome) -> Outcome:
         seen, made = self._look(host)
         if made.error:
@@ -100,6 +105,7 @@ class DeviceRun:
     def _bring_back(self, host: Host, error: FleetError) -> None:
         """The old infer is better than none, whatever ended the run; it gets the time for that."""
         back = Step(StepKind.RESTORE, f"what ran before comes back: {error.message}")
+        self._until = max(self._until, time.monotonic() + DEADLINES[StepKind.RESTORE])
         with suppress(FleetError):  # it is on record, and what is told first is why it was needed
             self._step(host, back, urgent=True)
 

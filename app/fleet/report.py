@@ -104,9 +104,9 @@ def plan_json(plans: Sequence[tuple[str, Plan]]) -> list[dict[str, Any]]:
     return [
         {
             "device": name,
-            "steps": [{"step": s.kind.value, "reason": s.reason, "detail": s.detail} for s in plan.steps],
-            "error": plan.error or None,
-            "hint": plan.hint or None,
+            "steps": [{"step": s.kind.value, "reason": masked(s.reason), "detail": s.detail} for s in plan.steps],
+            "error": masked(plan.error) or None,
+            "hint": masked(plan.hint) or None,
         }
         for name, plan in plans
     ]
@@ -134,8 +134,8 @@ def _device(outcome: Outcome) -> dict[str, Any]:
         "group": device.group or None,
         "labels": dict(device.labels),
         "state": state_of(outcome),
-        "error": outcome.error or None,
-        "hint": outcome.hint or None,
+        "error": masked(outcome.error) or None,
+        "hint": masked(outcome.hint) or None,
         "skipped": outcome.skipped or None,
         "steps": [_step(done) for done in outcome.done],
         "versions": versions(outcome.observed),
@@ -145,12 +145,12 @@ def _device(outcome: Outcome) -> dict[str, Any]:
 def _step(done: Done) -> dict[str, Any]:
     return {
         "step": done.step.kind.value,
-        "reason": done.step.reason,
+        "reason": masked(done.step.reason),
         "started": done.started,
         "ended": done.ended,
         "seconds": seconds_between(done.started, done.ended),
-        "error": done.error or None,
-        "hint": done.hint or None,
+        "error": masked(done.error) or None,
+        "hint": masked(done.hint) or None,
     }
 
 

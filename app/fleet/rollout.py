@@ -11,7 +11,7 @@ from app.fleet.base import Outcome
 from app.fleet.device_run import DeviceRun, Job, Listener
 
 _TICK_S = 0.2
-_GRACE_S = 10.0  # for a thread to notice that its time is over
+_GRACE_S = 10.0  # for a thread to notice that its time is over; bringing the old infer back has time of its own
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Options:
 @dataclass
 class _Running:
     index: int
-    until: float
+    run: DeviceRun
 
 
 @dataclass
@@ -79,14 +79,14 @@ class Rollout:
 
     def _start(self, index: int) -> _Running:
         until = time.monotonic() + self.options.device_s
-        Thread(target=self._device, args=(index, until), daemon=True, name=self._name(index)).start()
-        return _Running(index, until)
+        run = DeviceRun(self.jobs[index], self.options.operator, self.listener, until=until, stop=self.stop)
+        Thread(target=self._device, args=(index, run), daemon=True, name=self._name(index)).start()
+        return _Running(index, run)
 
-    def _device(self, index: int, until: float) -> None:
-        job = self.jobs[index]
-        outcome = Outcome(job.course.device, error="jetsmith itself failed", hint="Please report the traceback above.")
+    def _device(self, index: int, run: DeviceRun) -> None:
+        device = self.jobs[index].course.device
+        outcome = Outcome(device, error="jetsmith itself failed", hint="Please report the traceback above.")
         try:
-            run = DeviceRun(job, self.options.operator, self.listener, until=until, stop=self.stop)
             outcome = run.run()
         finally:
             self._ended.put((index, outcome))
@@ -104,7 +104,7 @@ class Rollout:
 
     def _leave_behind(self, running: dict[int, _Running]) -> None:
         now = time.monotonic()
-        for one in [one for one in running.values() if now > one.until + _GRACE_S]:
+        for one in [one for one in running.values() if now > one.run.until + _GRACE_S]:
             del running[one.index]
             self._finish(
                 one.index,

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.infer.service.health import Health, health_path, this_host
+from app.infer.service.health import State as HealthState
 from app.status import State, Status, status_path
 from tests.test_architecture import HEAVY
 
@@ -100,3 +102,20 @@ def test_a_health_check_loads_no_heavy_library(models: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_health_check_looks_at_the_service_of_its_own_container_alone(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host's own network all containers have its name, and one that was killed leaves an old word behind."""
+    for name, silent_s in (("wall-1", 9_999), ("wall-2", 0)):
+        beat = (datetime.now(timezone.utc) - timedelta(seconds=silent_s)).isoformat()
+        path = health_path(models, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Health(name, HealthState.READY, (), beat, beat, 1, this_host(), {}).to_json())
+
+    assert main(["status", "--health"]) == 1
+    capsys.readouterr()
+    monkeypatch.setenv("JETSMITH_INFER__NAME", "wall-2")
+    assert main(["status", "--health"]) == 0
+    assert "wall-1" not in capsys.readouterr().out

@@ -114,6 +114,27 @@ def test_one_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcomes[1].is_good
 
 
+def test_bringing_back_is_waited_for_beyond_the_devices_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "_GRACE_S", 1.0)
+
+    class Slow(FakeHost):
+        def switch(self, watch: Watch) -> None:
+            self._state(Slot.CURRENT, "exited")
+            while watch.remaining_s() > 0:
+                time.sleep(0.02)
+
+        def restore(self, watch: Watch) -> None:
+            time.sleep(3.0)
+            super().restore(watch)
+
+    world = World()
+    run(jobs([world]))
+    (outcome,) = run([Job(Apply(target("2")), lambda: Slow(world))], device_s=1.0)
+
+    assert "switch took longer" in outcome.error
+    assert world.seen.containers[Slot.CURRENT].is_running
+
+
 def test_a_device_that_somebody_holds_is_not_touched() -> None:
     world = World()
     until = datetime.now(timezone.utc) + timedelta(minutes=2)

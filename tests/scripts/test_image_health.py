@@ -15,12 +15,12 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "image_health"
 _ASKED = "jetsmith was asked"
 
 
-def _checked(models: Path) -> str:
+def _checked(models: Path, **variables: str) -> str:
     """What it says; jetsmith itself is a program that only says that it was asked."""
     program = models / "jetsmith"
     program.write_text(f'#!/bin/sh\necho "{_ASKED}: $*"\n')
     program.chmod(0o755)
-    env = {**os.environ, "PATH": f"{models}:{os.environ['PATH']}"}
+    env = {**os.environ, **variables, "PATH": f"{models}:{os.environ['PATH']}"}
     return subprocess.run([SCRIPT, models], env=env, capture_output=True, text=True, check=True, timeout=20).stdout
 
 
@@ -65,6 +65,13 @@ def test_all_else_is_jetsmiths_to_judge(tmp_path: Path, words: Callable[[], tupl
     _write(tmp_path, *words())
 
     assert _checked(tmp_path) == f"{_ASKED}: status --health\n"
+
+
+def test_on_the_hosts_network_another_service_of_the_same_hostname_does_not_count(tmp_path: Path) -> None:
+    _write(tmp_path, _health("wall-1", seconds_ago=9_999), _health("wall-2"))
+
+    assert _checked(tmp_path, JETSMITH_INFER__NAME="wall-2") == "wall-2 (service): ready\n"
+    assert _checked(tmp_path, JETSMITH_INFER__NAME="wall-1") == f"{_ASKED}: status --health\n"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])

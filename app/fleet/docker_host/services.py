@@ -91,6 +91,8 @@ class Services:
             self._containers.rest(after, watch)
             self._containers.rename(after, Slot.PREVIOUS, watch)
         else:
+            if after.container.is_running:
+                self._containers.stop(after, watch)  # it says so in its status, and nobody takes it for hung
             self._containers.remove(Slot.NEXT, watch)
 
     # --- how it fares ---
