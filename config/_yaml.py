@@ -23,6 +23,7 @@ _TEXT = {f"{_TAG}{kind}" for kind in ("str", "timestamp", "value", "merge")}  # 
 class YamlFile:
     values: dict[str, Any]
     lines: dict[str, int] = field(default_factory=dict)  # dotted key -> line, counted from 1
+    texts: dict[str, str] = field(default_factory=dict)  # dotted key -> how a number or the like is written: `010`
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,8 +73,9 @@ def parse_yaml(text: str, source: str) -> YamlFile:
                 return YamlFile({})
             if not isinstance(root, MappingNode):
                 raise _Refused("the file must hold sections such as `vision:`", root)
-            lines: dict[str, int] = {}
-            return YamlFile(_mapping(loader, root, "", lines), lines)
+            file = YamlFile({})
+            file.values.update(_mapping(loader, root, "", file))
+            return file
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
@@ -107,14 +109,14 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
         ) from error
 
 
-def _mapping(loader: _Loader, node: MappingNode, prefix: str, lines: dict[str, int]) -> dict[str, Any]:
+def _mapping(loader: _Loader, node: MappingNode, prefix: str, file: YamlFile) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, key, value in _items(node):
         dotted = f"{prefix}{name}"
         if name in values:
-            raise _Refused(f"the key {dotted!r} is here twice (first in line {lines[dotted]})", key)
-        lines[dotted] = key.start_mark.line + 1
-        values[name] = _value(loader, value, f"{dotted}.", lines)
+            raise _Refused(f"the key {dotted!r} is here twice (first in line {file.lines[dotted]})", key)
+        file.lines[dotted] = key.start_mark.line + 1
+        values[name] = _value(loader, value, f"{dotted}.", file)
     return values
 
 
@@ -125,14 +127,15 @@ def _items(node: MappingNode) -> Iterator[tuple[str, ScalarNode, Node]]:
         yield key.value, key, value  # as it is written: `on:` is a key named "on", not True
 
 
-def _value(loader: _Loader, node: Node, prefix: str, lines: dict[str, int]) -> Any:
+def _value(loader: _Loader, node: Node, prefix: str, file: YamlFile) -> Any:
     if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
-        return _mapping(loader, node, prefix, lines)
+        return _mapping(loader, node, prefix, file)
     if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
-        return [_value(loader, item, f"{prefix}{number}.", lines) for number, item in enumerate(node.value)]
+        return [_value(loader, item, f"{prefix}{number}.", file) for number, item in enumerate(node.value)]
     if isinstance(node, ScalarNode) and node.tag in _TEXT:
         return node.value
     if isinstance(node, ScalarNode) and node.tag in _TYPED:
+        file.texts[prefix[:-1]] = node.value
         return _typed(loader, node)
     raise _Refused(f"the tag {node.tag!r} is not supported", node)
 

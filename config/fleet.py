@@ -46,7 +46,7 @@ def parse_fleet(text: str, source: str) -> Fleet:
 
 class _Reader:
     def __init__(self, file: YamlFile, source: str) -> None:
-        self._values, self._lines, self._source = file.values, file.lines, source
+        self._values, self._lines, self._texts, self._source = file.values, file.lines, file.texts, source
         self._problems: list[tuple[int, str]] = []
         self._configs: dict[str, str] = {}  # settings file -> what is wrong with it
 
@@ -151,9 +151,13 @@ class _Reader:
         layers = (defaults, groups.get(group, {}), own)
         said = {key: pair for layer in layers for key, pair in layer.items()}
         for table in ("labels", "env"):
-            merged = {k: str(v) for layer in layers for k, v in layer.get(table, ({}, ""))[0].items()}
-            said[table] = (merged, place)
+            said[table] = ({k: v for layer in layers for k, v in self._as_written(layer.get(table)).items()}, place)
         return self._completed(name, place, said)
+
+    def _as_written(self, table: tuple[Any, str] | None) -> dict[str, str]:
+        """YAML would make 8 of the rack `010`."""
+        values, place = table or ({}, "")
+        return {key: self._texts.get(f"{place}.{key}", str(value)) for key, value in values.items()}
 
     def _completed(self, name: str, place: str, said: Mapping[str, tuple[Any, str]]) -> Device | None:
         if "preset" not in said:

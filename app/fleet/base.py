@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ LABEL_SPEC = f"{LABEL}.spec"  # digest of what a container was made from
 LABEL_WORK = f"{LABEL}.work"  # converter, verifier: digest of everything the result depends on
 MODELS_VOLUME = "jetsmith-models"
 OUTPUT_VOLUME = "jetsmith-output"
+LONGEST_LEASE = timedelta(hours=1)
 FILES_FOLDER = ".fleet"  # in the models volume: what this program put there, named by digest
 
 
@@ -95,7 +96,8 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        return digest_of(dict(self.arguments))
+        """Not of the image's name and the labels: another tag, registry or fleet is no reason to do anything anew."""
+        return digest_of({key: value for key, value in self.arguments.items() if key not in ("image", "labels")})
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ class Holder:
     until: datetime  # by the device's clock
 
     def is_over(self, now: datetime) -> bool:
-        return now >= self.until
+        """A lease is of minutes: one that ends much later was made by a clock that was wrong."""
+        return now >= self.until or self.until - now > LONGEST_LEASE
 
 
 @dataclass(frozen=True)

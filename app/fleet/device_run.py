@@ -75,8 +75,8 @@ class DeviceRun:
             return replace(outcome, error=made.error, hint=made.hint, observed=seen)
         if made.is_done:
             return replace(outcome, observed=seen)
-        self._lock(host, seen.clock_off_s)
         try:
+            self._lock(host, seen.clock_off_s)
             seen, made = self._look(host)  # another operator may have just gone
             if made.error:
                 return replace(outcome, error=made.error, hint=made.hint, observed=seen)

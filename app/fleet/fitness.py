@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from app.board import jetpack_major, jetpack_of
-from app.fleet.base import Observed, Role, Target
+from app.fleet.base import LABEL, Observed, Role, Target
 
 MAX_CLOCK_OFF_S = 300.0  # beyond it, TLS and the ages of engines go wrong
 MIN_DISK_BYTES = 4 << 30  # an engine, its workspace, and room for logs
@@ -24,6 +24,14 @@ def unfit(target: Target, seen: Observed) -> Problem | None:
 
 
 def _problems(target: Target, seen: Observed) -> Iterator[Problem]:
+    ours = target.specs[Role.INFER].arguments.get("labels", {}).get(LABEL, "")
+    theirs = {one.label(LABEL) for one in seen.containers.values()} - {ours, ""}
+    if ours and theirs:
+        other = min(theirs)
+        yield Problem(
+            f"it belongs to the fleet {other}, not to {ours}",
+            f"Write fleet: {other} into the fleet file, or first remove from the device what that fleet made (README).",
+        )
     if target.runtime and target.runtime not in seen.runtimes:
         yield Problem(
             f"Docker there knows no runtime {target.runtime} (it knows {', '.join(seen.runtimes) or 'none'})",

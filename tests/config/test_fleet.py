@@ -55,6 +55,18 @@ devices:
     assert (a.line, b.line) == (7, 8)
 
 
+def test_labels_and_variables_are_taken_as_they_are_written() -> None:
+    text = """
+fleet: f
+defaults: {preset: cpu, config: config/demo-service.yaml, env: {JETSMITH_VIDEO_GID: 044}}
+groups: {g: {labels: {time: 12:30}}}
+devices: {a: {address: ssh://a, group: g, labels: {rack: 010}}}
+"""
+    (device,) = parse_fleet(text, "x").devices
+    assert device.env == {"JETSMITH_VIDEO_GID": "044"}
+    assert device.labels == {"rack": "010", "time": "12:30"}
+
+
 @pytest.mark.parametrize(
     ("text", "line", "told"),
     [

@@ -75,7 +75,9 @@ class FakeHost:
         self.world.seen = replace(self.world.seen, holder=holder)
 
     def unlock(self, holder: Holder) -> None:
-        self.world.seen = replace(self.world.seen, holder=None)
+        held = self.world.seen.holder
+        if held and held.token == holder.token:
+            self.world.seen = replace(self.world.seen, holder=None)
 
     def load_image(self, image: Image, watch: Watch) -> None:
         self._begin(StepKind.IMAGE)

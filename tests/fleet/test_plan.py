@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import FleetError
-from app.fleet.base import LABEL_SPEC, BoardFacts, Container, EngineFacts, Observed, Role, Slot, StepKind
+from app.fleet.base import LABEL, LABEL_SPEC, BoardFacts, Container, EngineFacts, Observed, Role, Slot, Spec, StepKind
 from app.fleet.course import Apply
 from app.fleet.plan import DEADLINES, Plan, plan
 from tests.doubles.fleet_host import BOARD, FakeHost, Killed, World, target
@@ -227,6 +227,23 @@ def test_images_come_from_the_registry_where_one_is_named() -> None:
     wanted = target()
     wanted = replace(wanted, device=replace(wanted.device, registry="r.example/"))
     assert "pulled from r.example/" in plan(wanted, Observed(runtimes=("nvidia",))).steps[0].reason
+
+
+def test_another_fleets_device_is_not_taken_over() -> None:
+    wanted = target()
+    specs = {role: Spec(role, {**spec.arguments, "labels": {LABEL: "ours"}}) for role, spec in wanted.specs.items()}
+    wanted, seen = replace(wanted, specs=specs), finished()
+    theirs = {slot: replace(one, labels={**one.labels, LABEL: "production"}) for slot, one in seen.containers.items()}
+    made = plan(wanted, replace(seen, containers=theirs))
+    assert "it belongs to the fleet production, not to ours" in made.error
+    ours = {slot: replace(one, labels={**one.labels, LABEL: "ours"}) for slot, one in seen.containers.items()}
+    assert plan(wanted, replace(seen, containers=ours)).is_done
+
+
+def test_another_name_of_the_same_is_no_change() -> None:
+    spec = Spec(Role.INFER, {"image": "a:1", "labels": {LABEL: "f"}, "user": "1000"})
+    assert Spec(Role.INFER, {"image": "r/a:2", "labels": {LABEL: "g"}, "user": "1000"}).digest == spec.digest
+    assert Spec(Role.INFER, {"image": "a:1", "labels": {LABEL: "f"}, "user": "1001"}).digest != spec.digest
 
 
 def test_each_step_has_a_deadline() -> None:

@@ -93,7 +93,7 @@ class Containers:
         """It is started again after a crash or a reboot, if what it was made from says so."""
         self._restart(found, found.container.label(LABEL_RESTART) or "no", watch)
         with self._connection.request(watch) as client:
-            client.api.start(found.id)
+            (client.api.unpause if found.container.state == "paused" else client.api.start)(found.id)
 
     def stop(self, found: Found, watch: Watch) -> None:
         with self._connection.request(watch) as client:

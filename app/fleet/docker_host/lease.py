@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 from docker.errors import NotFound
@@ -17,7 +17,6 @@ from app.fleet.host import Watch
 PREFIX = "jetsmith-lock-"
 _NAME = re.compile(rf"{PREFIX}([0-9]{{1,12}})")
 _OPERATOR, _TOKEN, _UNTIL = f"{LABEL}.operator", f"{LABEL}.token", f"{LABEL}.until"
-_MOST = timedelta(hours=1)  # a lease is of minutes: one that ends later was made by a clock that was wrong
 _RACES = 5
 _UNLOCK_S = 15.0
 
@@ -48,9 +47,11 @@ class Lease:
         """
         for _ in range(_RACES):
             number = self._refuse_others(holder, now, watch) + 1
-            if self._create(number, holder, fleet, watch) and self._is_in_force(number, watch):
-                self._remove_own(holder.token, watch, below=number)
-                return
+            if self._create(number, holder, fleet, watch):
+                if self._is_alone(number, holder, now, watch):
+                    self._remove_own(holder.token, watch, below=number)
+                    return
+                self._remove(f"{PREFIX}{number}", watch)
         raise FleetError("others take and leave this device all the time", hint="Wait, then run it again.")
 
     def release(self, holder: Holder) -> None:
@@ -65,7 +66,7 @@ class Lease:
         if not locks:
             return 0
         last = locks[-1]
-        if last.holder.token != holder.token and not is_over(last.holder, now):
+        if last.holder.token != holder.token and not last.holder.is_over(now):
             raise FleetError(
                 f"{last.holder.operator} works on it, at least until {last.holder.until:%H:%M:%S} UTC by its clock",
                 hint="Wait until that run is over, or ask. What a killed run held is free two minutes later.",
@@ -82,9 +83,11 @@ class Lease:
         labels_there = made.get("Labels") if isinstance(made, dict) else None
         return isinstance(labels_there, dict) and labels_there.get(_TOKEN) == holder.token
 
-    def _is_in_force(self, number: int, watch: Watch) -> bool:
+    def _is_alone(self, number: int, holder: Holder, now: datetime, watch: Watch) -> bool:
+        """The newest, and no older one is somebody's: who found none, when a last one was given back, began at 1."""
         locks = self._locks(watch)
-        return bool(locks) and locks[-1].number == number
+        others = [lock.holder for lock in locks if lock.holder.token != holder.token]
+        return bool(locks) and locks[-1].number == number and all(other.is_over(now) for other in others)
 
     def _remove_own(self, token: str, watch: Watch, *, below: int | None = None) -> None:
         for lock in self._locks(watch):
@@ -102,10 +105,6 @@ class Lease:
         return locks_in(self._connection.ask(watch, lambda client: client.api.volumes(filters={"name": PREFIX})))
 
 
-def is_over(holder: Holder, now: datetime) -> bool:
-    return holder.is_over(now) or holder.until > now + _MOST
-
-
 def holder_in(told: Any) -> Holder | None:
     """Who holds a device, or did last, by its list of volumes."""
     locks = locks_in(told)
@@ -115,7 +114,7 @@ def holder_in(told: Any) -> Holder | None:
 def locks_in(told: Any) -> list[_Lock]:
     """In the order of their numbers."""
     volumes = told.get("Volumes") if isinstance(told, dict) else None
-    found = (_lock(volume) for volume in volumes or () if isinstance(volume, dict))
+    found = (_lock(volume) for volume in (volumes if isinstance(volumes, list) else ()) if isinstance(volume, dict))
     return sorted((lock for lock in found if lock is not None), key=lambda lock: lock.number)
 
 

@@ -23,6 +23,7 @@ _SLOTS = (Slot.CONVERTER, Slot.VERIFIER, Slot.CURRENT, Slot.NEXT, Slot.PREVIOUS)
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _USER = "1000:1000"  # of the images
 _MOST_VERSION = 64
+_LAST_YEAR = 2200  # of a clock: beyond it, reckoning with it may overflow
 _MOST_TRIED = 4  # images, until one runs
 
 
@@ -170,7 +171,7 @@ def _clock_off(told: Any) -> float:
         there = datetime.fromisoformat(_microseconds(str(told)))
     except ValueError as error:
         raise not_docker("it tells no time") from error
-    if there.tzinfo is None:
+    if there.tzinfo is None or there.year > _LAST_YEAR:
         raise not_docker("it tells no time")
     return (there - datetime.now(timezone.utc)).total_seconds()
 

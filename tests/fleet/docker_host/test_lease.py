@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler
 from threading import Barrier, Lock, Thread
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -98,6 +99,28 @@ def test_what_a_killed_run_held_is_taken_over_once_it_is_over(lease: Lease, volu
     assert lease.holder(StepWatch()) == held_by("bob")
     lease.release(held_by("bob"))
     assert volumes.labels == {}
+
+
+def test_who_took_a_lock_that_was_given_back_meanwhile_does_not_hold_it_too(lease: Lease, volumes: Volumes) -> None:
+    """Ann has seen that carol's sixth is over; before she asks for the seventh, carol lets go and bob begins at one."""
+    take(lease, "carol", -1)
+    volumes.labels["jetsmith-lock-6"] = volumes.labels.pop("jetsmith-lock-1")
+    create = lease._create
+
+    def late(*arguments: Any) -> bool:
+        lease._create = create  # type: ignore[method-assign]
+        lease.release(held_by("carol"))
+        take(lease, "bob")
+        return create(*arguments)
+
+    lease._create = late  # type: ignore[assignment, method-assign]
+    with pytest.raises(FleetError, match="bob@desk works on it"):
+        take(lease, "ann")
+    assert list(volumes.labels) == ["jetsmith-lock-1"]
+
+
+def test_a_list_that_is_none_is_nobodys() -> None:
+    assert holder_in({"Volumes": 5}) is None
 
 
 def test_a_lock_from_a_wrong_clock_holds_nobody_up_for_days(lease: Lease) -> None:
