@@ -28,7 +28,9 @@ _TOO_LATE_S = 10.0  # for another try: why it is lost is worth more than that th
 OUTAGE_S = 60.0  # less than the lock's lease, less the time after which it is prolonged
 _FIRST_VERSION = "1.24"  # for the one request that asks for the device's own
 _VERSION = re.compile(r"1\.[0-9]{1,3}")
-_MOST_BYTES = 64 << 20  # of an answer that is read whole
+_MOST_BYTES = 8 << 20  # of an answer that is read whole: parsed, it takes many times as much
+_MOST_LOGGED = 64 << 20  # of a log, which is not parsed
+_MOST_OF_A_LINE = 64 << 10  # one event of a stream
 _CHUNK = 1 << 12  # an answer that drips is noticed once so much has come
 
 
@@ -129,17 +131,18 @@ class Connection:
         client.api.hooks["response"].append(self._checked)
         api: Any = client.api
         api._disable_socket_timeout = _keep  # the SDK would wait for the rest of an archive or a log without an end
+        api._stream_helper = _events  # the SDK reads whole chunks, and whole answers, however large
         if self._ssh is not None:
             client.api.mount(client.api.base_url, self._ssh)
         return client
 
     def _checked(self, response: Any, *_: Any, **options: Any) -> None:
         """Nothing that a device answers may take all memory or all time, or trip the SDK where it reads an error."""
-        if options.get("stream") and response.ok:
+        if options.get("stream") and response.ok and not response.is_redirect:  # of such a one, requests reads the body
             self._streams.append(response)
             return
         try:
-            body = b"".join(self._bounded(response.raw))
+            body = b"".join(self._bounded(response.raw, _most(response.url)))
         except BaseException:
             response.close()
             raise
@@ -149,12 +152,12 @@ class Connection:
         if options.get("stream"):
             _raise(response)  # where a stream is wanted, the SDK would look for one in an error, too
 
-    def _bounded(self, raw: Any) -> Iterator[bytes]:
+    def _bounded(self, raw: Any, at_most: int) -> Iterator[bytes]:
         size = 0
         while chunk := raw.read(_CHUNK, decode_content=True):
             size += len(chunk)
-            if size > _MOST_BYTES:
-                raise not_docker(f"an answer of more than {_MOST_BYTES >> 20} MiB")
+            if size > at_most:
+                raise not_docker(f"an answer of more than {at_most >> 20} MiB")
             if self._watch is not None:
                 self._watch.remaining_s()
             yield chunk
@@ -169,6 +172,41 @@ def _raise(response: requests.Response) -> None:
 
 def _keep(_: Any) -> None:
     """A socket has the limit of its request."""
+
+
+def _most(url: str) -> int:
+    return _MOST_LOGGED if urlsplit(url).path.endswith("/logs") else _MOST_BYTES
+
+
+def _events(response: Any, decode: bool = True) -> Iterator[Any]:
+    """
+    What Docker tells while it pulls or loads, a line of JSON each; in the place of the SDK's own reader.
+
+    Raises:
+        FleetError: a line is too long, or no JSON.
+    """
+    left = b""
+    for piece in _pieces(response.raw):
+        *whole, left = (left + piece).split(b"\n")
+        yield from (_event(line) for line in whole if line.strip())
+        if len(left) > _MOST_OF_A_LINE:
+            raise not_docker(f"a line of more than {_MOST_OF_A_LINE >> 10} KiB")
+    if left.strip():
+        yield _event(left)
+
+
+def _pieces(raw: Any) -> Iterator[bytes]:
+    """As they come: to read more than is left of a chunk would be to wait for the next one."""
+    while piece := raw.read(1):
+        more = min(raw._fp.chunk_left or 0, _CHUNK) if raw._fp.chunked else _CHUNK
+        yield piece + (raw.read(more) if more else b"")
+
+
+def _event(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise not_docker(f"it tells {line[:80]!r}") from error
 
 
 def _require_message(body: bytes) -> None:

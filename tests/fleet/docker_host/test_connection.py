@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import paramiko
@@ -17,7 +18,7 @@ import pytest
 from app.errors import DeviceLost, FleetError
 from app.fleet.docker_host import ssh
 from app.fleet.docker_host.connection import Connection
-from tests.doubles.docker_api import VERSION, Answer, answer, docker_api
+from tests.doubles.docker_api import VERSION, Answer, DockerApi, answer, docker_api
 from tests.doubles.ssh_server import operators_home, relay, says, ssh_server
 from tests.fleet.docker_host.watch import StepWatch
 
@@ -300,7 +301,98 @@ def test_an_answer_without_an_end_takes_no_memory() -> None:
             return
 
     with docker_api({"/version": VERSION, "/info": endless}) as api:
-        assert "more than 64 MiB" in failure(api.address, seconds=120).message
+        assert "more than 8 MiB" in failure(api.address, seconds=120).message
+
+
+def test_a_log_may_be_larger_than_what_is_parsed() -> None:
+    line = b" " * (1 << 20)
+    frames = (b"\x01\0\0\0" + len(line).to_bytes(4, "big") + line) * 9
+    told = {"/version": VERSION, "/x/json": answer('{"Config": {"Tty": false}}'), "/logs": answer(frames)}
+    with docker_api(told) as api:
+        connection = Connection(api.address)
+        with connection.request(StepWatch()) as client:
+            assert client.api.logs("x") == line * 9
+        connection.close()
+
+
+def chunks(*pieces: bytes) -> Answer:
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for piece in pieces:
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return send
+
+
+def pulled(api: DockerApi) -> list[Any]:
+    connection = Connection(api.address)
+    try:
+        with connection.request(StepWatch(60), at_most_s=5) as client:
+            return list(client.api.pull("x", tag="1", stream=True, decode=True))
+    finally:
+        connection.close()
+
+
+def chunk_of(size: int) -> Answer:
+    """It is said to be so large; what comes of it is less."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n" % size + b" " * (2 << 20))
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("told", "events"),
+    [
+        pytest.param(chunks(b'{"a": 1}\r\n{"a"', b": 2}\r\n\r\n", b'{"a": 3}'), [1, 2, 3], id="in-pieces"),
+        pytest.param(chunks(*(b"%c" % one for one in b'{"a": 1}\n')), [1], id="byte-by-byte"),
+        pytest.param(chunks(b'{"a": "%s"}\n' % (b"x" * 50_000)), ["x" * 50_000], id="a-long-one"),
+        pytest.param(answer('{"a": 1}\r\n{"a": 2}'), [1, 2], id="in-no-chunks"),
+        pytest.param(chunks(), [], id="none"),
+    ],
+)
+def test_events(told: Answer, events: list[object]) -> None:
+    with docker_api({"/version": VERSION, "/images/create": told}) as api:
+        assert [event["a"] for event in pulled(api)] == events
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        pytest.param(answer(b'"' + b" " * (2 << 20)), "more than 64 KiB", id="in-no-chunks"),
+        pytest.param(chunks(*[b'"' + b"x" * 9_999] * 20), "more than 64 KiB", id="a-string-without-an-end"),
+        pytest.param(chunk_of(1 << 40), "more than 64 KiB", id="a-chunk-as-large-as-all-memory"),
+        pytest.param(chunks(b"<html>\n"), "<html>", id="html"),
+        pytest.param(chunks(b"[" * 60_000 + b"\n"), "recursion", id="deep"),
+    ],
+)
+def test_events_that_are_none_end_before_they_take_memory(told: Answer, why: str) -> None:
+    with docker_api({"/version": VERSION, "/images/create": told}) as api, pytest.raises(FleetError) as raised:
+        pulled(api)
+    assert "not Docker" in raised.value.message
+    assert why in raised.value.message
+
+
+def test_the_body_of_a_redirect_is_not_read_without_a_limit() -> None:
+    def elsewhere(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "/elsewhere")
+        handler.send_header("Content-Length", str(9 << 20))
+        handler.end_headers()
+        handler.wfile.write(b" " * (9 << 20))
+
+    with (
+        docker_api({"/version": VERSION, "/images/create": elsewhere}) as api,
+        pytest.raises(FleetError, match="more than 8 MiB"),
+    ):
+        pulled(api)
 
 
 def test_an_answer_that_drips_ends_with_the_steps_time() -> None:
