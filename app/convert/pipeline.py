@@ -100,12 +100,7 @@ def _prepared(options: ConvertOptions, reporter: Reporter) -> tuple["_Job", Engi
         try:
             version = job.versions.get(backend.value, "")
             try_library(
-                backend,
-                version,
-                reporter,
-                precision=options.precision,
-                head=options.head,
-                dla_core=options.dla_core,
+                backend, version, reporter, precision=options.precision, head=options.head, dla_core=options.dla_core
             )
         except BackendUnavailable as error:
             if options.backend is not None:
@@ -244,20 +239,12 @@ def _ranges(job: _Job, onnx: Path, work: Path, reporter: Reporter) -> dict[str, 
 
 
 def _export(job: _Job, work: Path, reporter: Reporter) -> Exported:
-    options = job.options
+    given = job.options
+    options = ExportOptions(
+        given.imgsz, given.batch, given.head, trust_weights=given.trust_weights, expected=given.expected
+    )
     with job.timed("export"):
-        exported = export(
-            job.weights.path,
-            ExportOptions(
-                imgsz=options.imgsz,
-                batch=options.batch,
-                head=options.head,
-                trust_weights=options.trust_weights,
-                expected=options.expected,
-            ),
-            work,
-            reporter,
-        )
+        exported = export(job.weights.path, options, work, reporter)
     if sha256_of(job.weights.path) != job.weights.sha256:  # a training run writes its best.pt again and again
         raise WeightsMismatch(
             f"{job.weights.path} was changed while it was converted, so nothing was published",
