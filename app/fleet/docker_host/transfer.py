@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from app.errors import FleetError
 from app.fleet.docker_host.archive import Layouts, thinned
@@ -12,6 +12,7 @@ from app.fleet.docker_host.errors import refused
 from app.fleet.docker_host.waiting import Within, meanwhile
 from app.fleet.host import Watch
 
+T = TypeVar("T")
 _LONGEST_S = 24 * 3600.0  # for the thread; the step's own deadline comes first, and cancels it
 _SILENT_S = 900.0  # that a Docker may be busy with a layer, or with writing out an image, without a word
 _CHUNK = 1 << 20
@@ -19,6 +20,7 @@ _MIB = 1 << 20
 _LAYOUTS = Layouts()
 _LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
 _MOST_SHOWN = 120
+_MOST_OF_A_PART = 1 << 60  # Python's whole numbers have no end, its shares of a hundred have
 
 
 class Transfer:
@@ -40,7 +42,7 @@ class Transfer:
         def work() -> None:
             with self._there.request(Within(_LONGEST_S), at_most_s=_SILENT_S) as client:
                 events: Any = client.api.pull(repository, tag=digest, stream=True, decode=True)
-                for event in events:
+                for event in self._unless_stopped(events):
                     self._pulling(_checked(event), parts)
 
         self._run(work, watch)
@@ -58,13 +60,13 @@ class Transfer:
             chunks, total = _saved(here, digest), size
             if shared:
                 self._message = f"{self._name}: which layers it lacks is looked up"
-                layout = _LAYOUTS.of(digest, lambda: _saved(here, digest))
+                layout = _LAYOUTS.of(digest, lambda: self._unless_stopped(_saved(here, digest)))
                 dropped = layout.without(shared)
                 chunks, total = thinned(chunks, dropped), layout.size(dropped)
             with self._there.request(Within(_LONGEST_S), at_most_s=_SILENT_S) as client:
                 api: Any = client.api
                 events = api.load_image(self._counted(chunks, total))
-                for event in events:
+                for event in self._unless_stopped(events):
                     self._loading(_checked(event))
 
         self._run(work, watch)
@@ -82,14 +84,19 @@ class Transfer:
 
     def _counted(self, chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
         sent = 0
-        for chunk in chunks:
-            if self._cancelled.is_set():
-                raise FleetError("it was stopped", hint="Run it again.")
+        for chunk in self._unless_stopped(chunks):
             yield chunk
             sent += len(chunk)
             self._percent = min(99.0, 100 * sent / size) if size else 0.0
             self._message = f"{self._name}: {sent // _MIB} of {max(size, sent) // _MIB} MiB are sent"
         self._message = f"{self._name}: it is unpacked there"
+
+    def _unless_stopped(self, pieces: Iterator[T]) -> Iterator[T]:
+        """A device may go on telling for ever, and the step's own deadline reaches this thread in no other way."""
+        for piece in pieces:
+            if self._cancelled.is_set():
+                raise FleetError("it was stopped", hint="Run it again.")
+            yield piece
 
     def _loading(self, event: dict[str, Any]) -> None:
         found = _LOADED.search(str(event.get("stream", "")))
@@ -100,7 +107,7 @@ class Transfer:
         progress, part = event.get("progressDetail"), str(event.get("id", ""))
         if isinstance(progress, dict) and event.get("status") == "Downloading" and len(parts) < 1000:
             current, total = progress.get("current"), progress.get("total")
-            if isinstance(current, int) and isinstance(total, int) and total > 0:
+            if isinstance(current, int) and isinstance(total, int) and 0 <= current <= total <= _MOST_OF_A_PART:
                 parts[part] = current, total
         done, whole = (sum(amounts) for amounts in zip(*parts.values(), strict=True)) if parts else (0, 0)
         self._percent = min(99.0, 100 * done / whole) if whole else 0.0

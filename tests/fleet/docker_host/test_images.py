@@ -3,7 +3,8 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -57,11 +58,11 @@ class Daemon:
         elif end == "/images/create":
             self.pulled.append(f"{asked['fromImage']}@{asked['tag']}")
             self.images[self.pulled[-1]] = {"Id": OTHER}
-            self._stream(handler, self.events)
+            self.stream(handler, self.events)
         elif end == "/images/load":
-            self.received = self._body(handler)
+            self.received = self.read(handler)
             self.images[self.loads_as] = {"Id": self.loads_as}
-            self._stream(handler, self.events or [{"stream": f"Loaded image ID: {self.loads_as}\n"}])
+            self.stream(handler, self.events or [{"stream": f"Loaded image ID: {self.loads_as}\n"}])
         elif end == "/images/json":
             answer(json.dumps([{"Id": told["Id"], "RepoTags": []} for told in self.images.values()]))(handler)
         elif end.endswith("/tag"):
@@ -75,7 +76,7 @@ class Daemon:
             answer(json.dumps(told or {"message": "No such image: x"}), 200 if told else 404)(handler)
 
     @staticmethod
-    def _stream(handler: BaseHTTPRequestHandler, events: list[dict[str, Any]]) -> None:
+    def stream(handler: BaseHTTPRequestHandler, events: Iterable[dict[str, Any]]) -> None:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
@@ -85,7 +86,7 @@ class Daemon:
         handler.wfile.write(b"0\r\n\r\n")
 
     @staticmethod
-    def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    def read(handler: BaseHTTPRequestHandler) -> bytes:
         whole = b""
         while size := int(handler.rfile.readline(), 16):
             whole += handler.rfile.read(size)
@@ -149,6 +150,37 @@ def test_a_registry_that_refuses_says_what_to_do(device: Daemon) -> None:
     assert "the registry lets nobody in" in raised.value.message
     assert "docker login" in raised.value.hint
     assert IMAGE.on_device not in device.images
+
+
+def test_numbers_that_are_too_large_are_no_progress(device: Daemon) -> None:
+    amounts = [(10**2000, 1), (1, 10**2000), (-5, 5), (1, 0), (7, 3)]
+    device.events = [
+        {"status": "Downloading", "id": str(one), "progressDetail": {"current": current, "total": total}}
+        for one, (current, total) in enumerate(amounts)
+    ]
+    load(device, "registry.example:5000/ai/")
+    assert IMAGE.on_device in device.images
+
+
+@pytest.mark.parametrize("end", ["/images/create", "/images/load"])
+def test_a_device_that_goes_on_telling_is_left_when_the_time_is_over(here: Daemon, end: str) -> None:
+    device, over = Daemon(), threading.Event()
+
+    def talkative(handler: BaseHTTPRequestHandler) -> None:
+        if end not in handler.path:
+            device(handler)
+            return
+        if end.endswith("load"):
+            device.read(handler)
+        device.stream(handler, ({"status": "Waiting"} for _ in iter(over.is_set, True)))
+
+    with docker_api({"/version": VERSION, "": talkative}) as api:
+        loader = Images(Connection(api.address), "r/" if end.endswith("create") else "")
+        with pytest.raises(FleetError, match="longer than it may"):
+            loader.load(IMAGE, StepWatch(2))
+        left = [thread for thread in threading.enumerate() if thread.name == "fleet transfer"]
+        over.set()
+    assert left == []
 
 
 def test_an_image_is_sent_whole_to_a_device_that_has_nothing(device: Daemon, here: Daemon) -> None:
