@@ -2,9 +2,15 @@
 
 import errno
 import logging
+import os
+import re
+import select
 import shlex
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +18,8 @@ from urllib.parse import urlsplit
 import docker.transport
 import paramiko
 
-from app.errors import FleetError
+from app.errors import DeviceLost, FleetError
+from app.fleet.docker_host.errors import FOREIGN
 
 CONNECT_S = 20.0  # TCP, and a banner from a busy board
 CHANNEL_S = 30.0  # paramiko's own limit is an hour
@@ -22,6 +29,10 @@ _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 _LAST_READ_S = 2.0  # paramiko's thread looks ten times a second whether it is over
 _LAST_WORDS_S = 1.0
 _MOST_BYTES = 2000
+_MOST_OF_A_PIPE = 1 << 16
+_MOST_SHOWN = 300
+_OF_THE_SERVER = (paramiko.AuthenticationException, paramiko.BadHostKeyException)
+_INCLUDE = re.compile(r"^\s*include\b", re.IGNORECASE | re.MULTILINE)
 
 
 class Adapter(docker.transport.SSHHTTPAdapter):
@@ -53,17 +64,41 @@ class Adapter(docker.transport.SSHHTTPAdapter):
         between: Any = self.ssh_params.get("sock")
         if between is not None:
             between.close = between.process.kill  # its own fails, in paramiko's thread, once the program has ended
+            between.recv = partial(_received, between)
+        keys = self.ssh_params.get("key_filename") or ()
+        self.ssh_params["key_filename"] = [name for name in keys if Path(name).is_file()]  # as ssh: others may do
         limit = min(CONNECT_S, self._remaining_s())
         limits: dict[str, Any] = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), limit)
         try:
             self.ssh_client.connect(
                 **self.ssh_params, **limits, channel_timeout=CHANNEL_S, transport_factory=_transport
             )
-        except BaseException:
+        except BaseException as error:
+            reason = self._reason(error)
             self._hang_up()
+            if reason is not None:
+                raise reason from error
             raise
         if self._transport is not None:
             self._transport.set_keepalive(KEEPALIVE_S)
+
+    def _reason(self, error: BaseException) -> FleetError | None:
+        """What paramiko does not know: why the program between here and there ended, and that a file was not read."""
+        between, has_answered = self.ssh_params.get("sock"), isinstance(error, _OF_THE_SERVER)
+        if isinstance(error, socket.gaierror) and _INCLUDE.search(_config_text()):
+            return FleetError(
+                f"its name leads to no address: {error}",
+                hint="~/.ssh/config has Include, and what that names is not read here. Put the device's Host into "
+                "~/.ssh/config itself, or its user, address and port into the fleet file.",
+            )
+        if isinstance(between, paramiko.ProxyCommand) and isinstance(error, FOREIGN) and not has_answered:
+            said = _complaint(between.process)
+            if said:
+                return DeviceLost(
+                    f"the way to it ended: {said}",
+                    hint="That is ProxyJump or ProxyCommand of ~/.ssh/config. Does ssh to it work, without a question?",
+                )
+        return None
 
     def close(self) -> None:
         self._hang_up()
@@ -138,6 +173,30 @@ def _jump(host: str, params: Mapping[str, Any]) -> str:
     over = ["-J", ",".join(before)] if before else []
     aim = f"[{params['hostname']}]:{params['port']}"
     return shlex.join(["ssh", "-o", "BatchMode=yes", *over, "-W", aim, f"ssh://{last.strip().removeprefix('ssh://')}"])
+
+
+def _config_text() -> str:
+    config = Path("~/.ssh/config").expanduser()
+    return config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+
+
+def _received(between: Any, size: int) -> bytes:
+    """Paramiko's own goes round and round once the program has ended."""
+    ready, _, _ = select.select([between.process.stdout], [], [], between.timeout)
+    if not ready:
+        raise TimeoutError
+    return os.read(between.process.stdout.fileno(), size)
+
+
+def _complaint(program: Any) -> str:
+    """Its last words; none where it still runs."""
+    try:
+        code = program.wait(_LAST_WORDS_S)
+    except subprocess.TimeoutExpired:
+        return ""
+    os.set_blocking(program.stderr.fileno(), False)  # another that it has started may hold it open
+    said = (program.stderr.read(_MOST_OF_A_PIPE) or b"").decode(errors="replace").strip()
+    return said[-_MOST_SHOWN:] or f"exit code {code}"
 
 
 def _transport(sock: Any, **options: Any) -> _Transport:

@@ -2,6 +2,7 @@
 
 import base64
 import gc
+import shutil
 import socket
 import sys
 import threading
@@ -92,7 +93,7 @@ def test_a_silent_docker(silent: int) -> None:
 def test_a_silent_docker_behind_a_good_ssh(home: Path, silent: int) -> None:
     with ssh_server(relay(silent)) as server:
         know(home, server.known_hosts_line())
-        assert "did not answer in time" in failure(server.address, seconds=2).message
+        assert "did not answer in time" in failure(server.address, seconds=4).message
 
 
 def test_an_unknown_host_key_says_how_to_accept_it() -> None:
@@ -143,6 +144,55 @@ def test_a_host_behind_another(home: Path, jump: str, command: str) -> None:
     (home / ".ssh" / "config").write_text(f"Host press\n  ProxyJump {jump}\n")
     assert ssh._jump("press", {"hostname": "10.0.0.7", "port": 2222}) == command
     assert ssh._jump("other", {"hostname": "10.0.0.7", "port": 2222}) == ""
+
+
+def test_a_key_file_that_is_not_there_is_passed_over(home: Path) -> None:
+    with docker_api({"/version": VERSION, "/info": answer("{}")}) as api, ssh_server(relay(api.port)) as server:
+        know(home, server.known_hosts_line())
+        (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n  IdentityFile {home}/.ssh/no_such_key\n")
+        connection = Connection(server.address)
+        with connection.request(StepWatch()) as client:
+            assert client.api.info() == {}
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        pytest.param(
+            "ProxyJump me@127.0.0.1:{}",
+            "Connection refused",
+            id="jump",
+            marks=pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh"),
+        ),
+        pytest.param(
+            'ProxyCommand sh -c "echo no route to the gate >&2; exit 1"', "no route to the gate", id="command"
+        ),
+        pytest.param("ProxyCommand false", "exit code 1", id="without-a-word"),
+    ],
+)
+def test_what_the_program_on_the_way_says_is_told(home: Path, way: str, said: str) -> None:
+    (home / ".ssh" / "config").write_text(f"Host press\n  {way.format(closed_port())}\n")
+    error = failure("ssh://jetson@press")
+    assert isinstance(error, DeviceLost)
+    assert "the way to it ended" in error.message
+    assert said in error.message
+    assert "ProxyJump" in error.hint
+
+
+def test_a_refused_login_behind_a_program_is_told_as_such(home: Path) -> None:
+    with ssh_server(says(""), lets_in=False) as server:
+        know(home, server.known_hosts_line())
+        (home / ".ssh" / "config").write_text(CONFIG.format(port=server.port, python=sys.executable, pump=PUMP))
+        assert "ssh-copy-id" in failure("ssh://behind").hint
+
+
+@pytest.mark.parametrize("has_include", [True, False])
+def test_a_name_that_an_included_file_may_have(home: Path, has_include: bool) -> None:
+    (home / ".ssh" / "config").write_text("  include devices\n" if has_include else "Host other\n  User include\n")
+    error = failure("ssh://jetson@no-such-device.invalid")
+    assert "name leads to no address" in error.message
+    assert ("has Include" in error.hint) == has_include
 
 
 def test_the_usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
