@@ -1,7 +1,8 @@
 """Images onto a device: pulled by digest, or sent from the operator's own Docker, which may be another device's."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from threading import Event
 from typing import Any
 
 import docker.utils
@@ -13,13 +14,15 @@ from app.fleet.docker_host.archive import common_layers
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.errors import not_docker
 from app.fleet.docker_host.transfer import Transfer
-from app.fleet.docker_host.waiting import Within
+from app.fleet.docker_host.waiting import Within, meanwhile
 from app.fleet.host import Watch
 
 _HERE = "unix:///var/run/docker.sock"
 _NOT_FOUND, _IN_USE = 404, 409
 OURS = re.compile(r"jetsmith-fleet/(?P<repository>[^:]+):(?P<hex>[0-9a-f]{64})")  # as `Image.on_device`
+_OURS_BEGINS = "jetsmith-fleet/"
 _RESOLVE_S = 60.0
+_REMOVE_S = 900.0  # an SD card takes minutes for the layers of one
 _MOST_IMAGES = 50  # of a device, that are looked at for layers
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's word -> Docker's
@@ -135,13 +138,23 @@ class Images:
     def _make_room(self, kept: Collection[str], watch: Watch) -> None:
         """Of older versions only what a container needs is left, or a few of them would fill a Jetson's disk."""
         listed: Any = self._connection.ask(watch, lambda client: client.api.images())
-        for tag in [tag for tag in texts_in(listed, "RepoTags") if OURS.fullmatch(tag) and tag not in kept]:
-            with self._connection.request(watch) as client:
-                try:
-                    client.api.remove_image(tag)
-                except APIError as error:
-                    if error.status_code not in (_NOT_FOUND, _IN_USE):
-                        raise
+        entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        names = [name for one in entries for name in _old(one, kept)]
+        there, stopped = self._connection.twin(), Event()
+
+        def work() -> None:
+            for name in names:
+                if not stopped.is_set():
+                    _remove(there, name)
+
+        def cancel() -> None:
+            stopped.set()
+            there.close()
+
+        try:
+            meanwhile(work, watch, tick=lambda: watch.update("images of older versions are removed"), cancel=cancel)
+        finally:
+            there.close()
 
     def _pulled(self, image: Image, watch: Watch) -> str:
         name = _repository(image)
@@ -183,6 +196,33 @@ class Images:
                 raise
             watch.update(f"{image.name}: the device takes it only with all its layers ({error.message})")
         return Transfer(self._connection.twin(), image.name).send(local, image.digest, size, 0, watch)
+
+
+def _old(listed: Mapping[str, Any], kept: Collection[str]) -> Iterator[str]:
+    """
+    By what names an image is called that is not to be kept, as far as they are ours.
+
+    A pull leaves `repository@digest` beside our tag, and the image with it. It goes first: of two names Docker takes
+    one even while a container needs the image, the last one it does not.
+    """
+    tags = texts_in([listed], "RepoTags")
+    for tag in tags:
+        found = OURS.fullmatch(tag)
+        if found is None or tag in kept:
+            continue
+        if all(OURS.fullmatch(one) for one in tags):
+            pulled = (name for name in texts_in([listed], "RepoDigests") if name.endswith(f"@sha256:{found['hex']}"))
+            yield from (name for name in pulled if not name.startswith(_OURS_BEGINS))
+        yield tag
+
+
+def _remove(there: Connection, name: str) -> None:
+    with there.request(Within(_REMOVE_S), at_most_s=_REMOVE_S) as client:
+        try:
+            _api(client).remove_image(name)
+        except APIError as error:
+            if error.status_code not in (_NOT_FOUND, _IN_USE):
+                raise
 
 
 def _layers(told: Mapping[str, Any]) -> list[str]:

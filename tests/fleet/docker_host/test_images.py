@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,13 +48,19 @@ class Daemon:
     info: dict[str, Any] = field(default_factory=lambda: {"Architecture": "aarch64", "DriverStatus": [["a", "b"]]})
     pulled: list[str] = field(default_factory=list)
     received: bytes = b""
+    older: list[dict[str, Any]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    in_use: str = ""
+    removal_s: float = 0.0
     archive: Answer = field(default_factory=lambda: answer(saved()))
 
     def __call__(self, handler: BaseHTTPRequestHandler) -> None:
         path, _, query = unquote(handler.path).partition("?")
         end = path.partition("/v1.41")[2]
         asked = {name: values[0] for name, values in parse_qs(query).items()}
-        if end == "/info":
+        if handler.command == "DELETE":
+            self._remove(handler, end.removeprefix("/images/"))
+        elif end == "/info":
             answer(json.dumps(self.info))(handler)
         elif end == "/images/create":
             self.pulled.append(f"{asked['fromImage']}@{asked['tag']}")
@@ -64,7 +71,8 @@ class Daemon:
             self.images[self.loads_as] = {"Id": self.loads_as}
             self.stream(handler, self.events or [{"stream": f"Loaded image ID: {self.loads_as}\n"}])
         elif end == "/images/json":
-            answer(json.dumps([{"Id": told["Id"], "RepoTags": []} for told in self.images.values()]))(handler)
+            entries = [{"Id": told["Id"], "RepoTags": []} for told in self.images.values()]
+            answer(json.dumps([*entries, *self.older]))(handler)
         elif end.endswith("/tag"):
             name = end.removeprefix("/images/").removesuffix("/tag")
             self.images[f"{asked['repo']}:{asked['tag']}"] = self.images[name]
@@ -74,6 +82,11 @@ class Daemon:
         else:
             told = self.images.get(end.removeprefix("/images/").removesuffix("/json"))
             answer(json.dumps(told or {"message": "No such image: x"}), 200 if told else 404)(handler)
+
+    def _remove(self, handler: BaseHTTPRequestHandler, name: str) -> None:
+        time.sleep(self.removal_s)
+        self.removed.append(name)
+        answer('{"message": "conflict"}', 409)(handler) if name == self.in_use else answer("[]")(handler)
 
     @staticmethod
     def stream(handler: BaseHTTPRequestHandler, events: Iterable[dict[str, Any]]) -> None:
@@ -253,3 +266,39 @@ def test_a_machine_without_docker_says_so(monkeypatch: pytest.MonkeyPatch, tmp_p
     with pytest.raises(FleetError) as raised:
         resolve("x:1", is_pulled=False)
     assert raised.value.hint
+
+
+OLD = f"jetsmith-fleet/jetsmith-infer:{'b' * 64}"
+PULLED = f"r/jetsmith-infer@{OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "digests", "removed"),
+    [
+        pytest.param([OLD], [PULLED], [PULLED, OLD], id="pulled"),
+        pytest.param([OLD], None, [OLD], id="sent"),
+        pytest.param([OLD, "mine:1"], [PULLED], [OLD], id="somebody-has-it-too"),
+        pytest.param([OLD], [f"jetsmith-fleet/jetsmith-infer@{OTHER}", f"r/x@{ID}"], [OLD], id="no-name-of-a-pull"),
+        pytest.param([IMAGE.on_device], [f"r/jetsmith-infer@{ID}"], [], id="wanted"),
+        pytest.param(["mine:1"], [f"mine@{OTHER}"], [], id="somebody-elses"),
+    ],
+)
+def test_an_older_version_goes_by_all_its_names(
+    device: Daemon, tags: list[str], digests: list[str] | None, removed: list[str]
+) -> None:
+    device.older = [{"Id": OTHER, "RepoTags": tags, "RepoDigests": digests}]
+    load(device, "r/")
+    assert device.removed == removed
+
+
+def test_what_a_container_needs_is_left(device: Daemon) -> None:
+    device.older, device.in_use = [{"Id": OTHER, "RepoTags": [OLD], "RepoDigests": [PULLED]}], OLD
+    load(device, "r/")
+    assert IMAGE.on_device in device.images
+
+
+def test_the_watch_is_asked_while_a_slow_disk_removes(device: Daemon) -> None:
+    device.older, device.removal_s = [{"Id": OTHER, "RepoTags": [OLD]}], 2.5
+    watch = StepWatch()
+    load(device, "r/", watch=watch)
+    assert any("older versions are removed" in message for message, _ in watch.told)
