@@ -8,6 +8,10 @@ from app.fleet.base import LABEL, Observed, Role, Target
 
 MAX_CLOCK_OFF_S = 300.0  # beyond it, TLS and the ages of engines go wrong
 MIN_DISK_BYTES = 4 << 30  # an engine, its workspace, and room for logs
+PRUNE = (  # without --all it would leave them, as they have tags
+    "docker image prune --all --filter label=org.opencontainers.image.title=jetsmith-infer (and the same with "
+    "jetsmith-converter) removes versions that no container needs"
+)
 _GIB = 1 << 30
 
 
@@ -59,5 +63,5 @@ def _of_the_board(target: Target, seen: Observed) -> Iterator[Problem]:
     if missing and seen.board.free_disk_bytes < MIN_DISK_BYTES:
         yield Problem(
             f"{seen.board.free_disk_bytes / _GIB:.1f} GiB of disk are free, {MIN_DISK_BYTES // _GIB} are needed",
-            "On the device: docker image prune removes images that nothing uses.",
+            f"On the device: {PRUNE}.",
         )

@@ -178,6 +178,10 @@ def test_what_cannot_be_served_is_told_with_a_remedy_and_not_touched(state: str,
     assert not made.is_done
 
 
+def test_a_full_disk_is_emptied_by_what_takes_tagged_images_as_well() -> None:
+    assert "docker image prune --all --filter label=" in plan(target(), FULL["disk"]).hint
+
+
 def finished() -> Observed:
     world = World()
     run(world, "1")

@@ -14,6 +14,7 @@ import urllib3.exceptions
 from paramiko.hostkeys import InvalidHostKey
 
 from app.errors import DeviceLost, FleetError
+from app.fleet.fitness import PRUNE
 
 FOREIGN = (
     *(docker.errors.DockerException, docker.errors.StreamParseError, requests.RequestException),
@@ -210,7 +211,7 @@ _OF_DOCKER = (
     (
         "no space left on device",
         "its disk is full",
-        "On the device: docker system df tells what takes the space, docker image prune removes unused images.",
+        f"On the device: docker system df tells what takes the space; {PRUNE}.",
     ),
     (
         "read-only file system",

@@ -107,3 +107,7 @@ def test_a_bug_keeps_its_traceback() -> None:
 
 def test_a_long_answer_is_told_in_short() -> None:
     assert len(fleet_error(api_error("x" * 100_000)).message) < 400
+
+
+def test_a_full_disk_is_emptied_by_what_takes_tagged_images_as_well() -> None:
+    assert "docker image prune --all --filter label=" in fleet_error(api_error("no space left on device")).hint
