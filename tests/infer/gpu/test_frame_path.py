@@ -215,4 +215,5 @@ def test_what_was_made_before_the_memory_ran_out_is_given_back(
             GpuModel(runner, Thresholds(), tmp_path, SilentReporter())
         assert len(cuda.live) == tensors
         assert caught.value is not None  # which still holds what the constructor knew
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, Module)]
+        # Not isinstance: it asks a thing for its class, and one of torch's warns that it is deprecated.
+        assert not [thing for thing in gc.get_objects() if issubclass(type(thing), Module)]
