@@ -249,7 +249,7 @@ def test_any_bytes_give_a_picture_or_a_reason(data: bytes, magic: bytes) -> None
     _only_picture_or_error(magic + data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     small=st.sampled_from(SMALL), changes=st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=4)), max_size=6)
 )

@@ -1,12 +1,15 @@
 """Images onto a device: pulled by digest, or sent from the operator's own Docker, which may be another device's."""
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from threading import Event
 from typing import Any
 
 import docker.utils
-from docker.errors import APIError, NotFound
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
+from docker.errors import APIError, DockerException, NotFound
 
 from app.errors import FleetError
 from app.fleet.base import Image
@@ -29,8 +32,22 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's word ->
 
 
 def here() -> Connection:
-    """The operator's own Docker, as `docker` itself finds it."""
-    return Connection(str(docker.utils.kwargs_from_env().get("base_url", _HERE)))
+    """The operator's own Docker, as `docker` itself finds it: DOCKER_HOST, DOCKER_CONTEXT, `docker context use`."""
+    return Connection(str(docker.utils.kwargs_from_env().get("base_url") or _of_context() or _HERE))
+
+
+def _of_context() -> str | None:
+    """The address of the chosen context; None for the default one, whose word for it is the SDK's own."""
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    if name == "default":
+        return None
+    try:
+        context = ContextAPI.get_context(name)
+    except DockerException as error:
+        raise FleetError(f"this machine's Docker context {name}: {error}", hint="Look at: docker context ls") from error
+    if context is None or not context.Host:
+        raise FleetError(f"this machine has no Docker context {name}", hint="Look at: docker context ls")
+    return str(context.Host)
 
 
 def resolve(name: str, *, is_pulled: bool) -> Image:
@@ -43,6 +60,8 @@ def resolve(name: str, *, is_pulled: bool) -> Image:
     connection = here()
     try:
         return Image(name, (_in_registry if is_pulled else _on_machine)(connection, name))
+    except FleetError as error:
+        raise FleetError(f"this machine's Docker: {error.message}", hint=error.hint) from error
     finally:
         connection.close()
 
@@ -53,7 +72,7 @@ def _on_machine(connection: Connection, name: str) -> str:
             told = _api(client).inspect_image(name)
         except NotFound as error:
             raise FleetError(
-                f"there is no image {name} on this machine",
+                f"there is no image {name}",
                 hint="Build it (docker compose --env-file config/PRESET.env build), or name a registry in the fleet "
                 "file, from which the devices pull it.",
             ) from error

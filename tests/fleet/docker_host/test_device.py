@@ -286,5 +286,5 @@ def test_what_is_not_on_this_machine_says_what_to_do(image: Image) -> None:
     assert docker("image", "inspect", "jetsmith-none:x", code=None).returncode
     with pytest.raises(FleetError) as raised:
         resolve("jetsmith-none:x", is_pulled=False)
-    assert "there is no image jetsmith-none:x on this machine" in raised.value.message
+    assert "this machine's Docker: there is no image jetsmith-none:x" in raised.value.message
     assert "build" in raised.value.hint

@@ -1,7 +1,9 @@
 """How images come to a device, over HTTP: by digest from a registry, or sent, and what may be wrong with either."""
 
+import hashlib
 import io
 import json
+import os
 import tarfile
 import threading
 import time
@@ -9,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -263,9 +266,27 @@ def test_an_image_without_a_digest_is_none(here: Daemon, told: dict[str, Any]) -
 
 def test_a_machine_without_docker_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
-    with pytest.raises(FleetError) as raised:
+    with pytest.raises(FleetError, match="this machine's Docker: ") as raised:
         resolve("x:1", is_pulled=False)
     assert raised.value.hint
+
+
+def test_the_docker_of_the_chosen_context_is_asked(
+    here: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = os.environ["DOCKER_HOST"]
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"far").hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    meta.write_text(json.dumps({"Name": "far", "Metadata": {}, "Endpoints": {"docker": {"Host": address}}}))
+    here.images["x:1"] = {"Id": ID}
+    (tmp_path / "config.json").write_text('{"currentContext": "far"}')
+    assert resolve("x:1", is_pulled=False).digest == ID
+
+    (tmp_path / "config.json").write_text('{"currentContext": "gone"}')
+    with pytest.raises(FleetError, match="this machine has no Docker context gone"):
+        resolve("x:1", is_pulled=False)
 
 
 OLD = f"jetsmith-fleet/jetsmith-infer:{'b' * 64}"
