@@ -99,6 +99,11 @@ class Containers:
         with self._connection.request(watch) as client:
             client.api.stop(found.id, timeout=STOP_S)
 
+    def restart(self, found: Found, watch: Watch) -> None:
+        """Its health check begins anew, too."""
+        with self._connection.request(watch) as client:
+            client.api.restart(found.id, timeout=STOP_S)
+
     def rest(self, found: Found, watch: Watch) -> None:
         """A reboot must not start it."""
         self._restart(found, "no", watch)

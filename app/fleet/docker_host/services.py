@@ -62,10 +62,13 @@ class Services:
         if after is None:
             self._wait(Slot.CURRENT, watch)
             return
-        if current is None or _name(current) != _name(after):  # of one name only one can run
+        is_in_the_way = current is not None and _name(current) == _name(after)  # of one name only one can run
+        if not is_in_the_way:
             self._wait(Slot.NEXT, watch)
         if current is not None:
             self._containers.stop(current, watch)
+            if is_in_the_way and current.container.is_running:
+                self._containers.restart(after, watch)  # what it was refused until now is forgotten
         self._wait(Slot.NEXT, watch, sources_s=self._sources_s)
         if current is not None:
             self._containers.remove(Slot.PREVIOUS, watch)
