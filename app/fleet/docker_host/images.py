@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from threading import Event
 from typing import Any
 
@@ -67,29 +67,32 @@ def resolve(name: str, *, is_pulled: bool) -> Image:
 
 
 def _on_machine(connection: Connection, name: str) -> str:
-    with connection.request(Within(_RESOLVE_S)) as client:
-        try:
-            told = _api(client).inspect_image(name)
-        except NotFound as error:
-            raise FleetError(
-                f"there is no image {name}",
-                hint="Build it (docker compose --env-file config/PRESET.env build), or name a registry in the fleet "
-                "file, from which the devices pull it.",
-            ) from error
-    return _digest(told.get("Id") if isinstance(told, dict) else None)
+    hint = (
+        "Build it (docker compose --env-file config/PRESET.env build), or name a registry in the fleet file, from "
+        "which the devices pull it."
+    )
+    missing = FleetError(f"there is no image {name}", hint=hint)
+    return _digest(_asked(connection, lambda api: api.inspect_image(name), missing).get("Id"))
 
 
 def _in_registry(connection: Connection, name: str) -> str:
+    hint = "Push it there, or correct registry and tag in the fleet file."
+    missing = FleetError(f"the registry has no image {name}", hint=hint)
+    descriptor = _asked(connection, lambda api: api.inspect_distribution(name), missing).get("Descriptor")
+    return _digest(descriptor.get("digest") if isinstance(descriptor, dict) else None)
+
+
+def _asked(connection: Connection, question: Callable[[Any], Any], missing: FleetError) -> Mapping[str, Any]:
+    """
+    Raises:
+        FleetError: `missing`, where Docker knows no such image.
+    """
     with connection.request(Within(_RESOLVE_S)) as client:
         try:
-            told = _api(client).inspect_distribution(name)
+            told = question(_api(client))
         except NotFound as error:
-            raise FleetError(
-                f"the registry has no image {name}",
-                hint="Push it there, or correct registry and tag in the fleet file.",
-            ) from error
-    descriptor = told.get("Descriptor") if isinstance(told, dict) else None
-    return _digest(descriptor.get("digest") if isinstance(descriptor, dict) else None)
+            raise missing from error
+    return told if isinstance(told, dict) else {}
 
 
 def _api(client: Any) -> Any:

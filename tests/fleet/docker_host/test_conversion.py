@@ -51,19 +51,6 @@ def one(session_rig: Rig, cpu_base: str) -> Iterator[RealDevice]:
     session_rig.remove(made)
 
 
-@pytest.fixture
-def device(one: RealDevice, operator: Rig) -> Iterator[RealDevice]:
-    yield one
-    one.clear()
-
-
-@pytest.fixture
-def connection(device: RealDevice) -> Iterator[Connection]:
-    opened = Connection(device.address)
-    yield opened
-    opened.close()
-
-
 def _look(_: Target, __: object) -> EngineFacts:
     return EngineFacts("key", SHA256, "FP16", "2026-11-23T00:00:00+00:00")
 

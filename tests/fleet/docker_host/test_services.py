@@ -52,19 +52,6 @@ def one(session_rig: Rig, cpu_base: str) -> Iterator[RealDevice]:
 
 
 @pytest.fixture
-def device(one: RealDevice, operator: Rig) -> Iterator[RealDevice]:
-    yield one
-    one.clear()
-
-
-@pytest.fixture
-def connection(device: RealDevice) -> Iterator[Connection]:
-    opened = Connection(device.address)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def services(connection: Connection) -> Services:
     return Services(connection, sources_s=3, patience_s=5)
 
