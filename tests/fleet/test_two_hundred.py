@@ -18,9 +18,9 @@ DEVICES = 200
 
 def main() -> None:
     """In a process of its own, whose memory is that of the command: its libraries, its live table, the report."""
-    import app.fleet.docker_host.host  # noqa: F401 (what the command loads)
     from rich.console import Console
 
+    import app.fleet.docker_host.host  # noqa: F401 (what the command loads)
     from app.cli.fleet_shown import LiveTable
     from app.fleet.course import Apply
     from app.fleet.device_run import Job
