@@ -66,7 +66,11 @@ class InferSinks(Section):
 
 
 class Infer(Section):
-    """What `jetsmith infer` does without a SOURCE: a service that never ends. `hardware_decoding` is for both."""
+    """
+    What `jetsmith infer` does without a SOURCE: a service that never ends.
+
+    `hardware_decoding` is for both, `frames_at_once` for the files that a SOURCE names.
+    """
 
     name: Annotated[str | None, BeforeValidator(_service_name)] = setting(
         None,
@@ -88,6 +92,12 @@ class Infer(Section):
     )
     hardware_decoding: StrictBool = setting(
         True, "Let a Jetson's own decoder read H.264 and H.265, in files and from rtsp://.", "true or false"
+    )
+    frames_at_once: Annotated[StrictInt, Field(ge=1, le=64)] | None = setting(
+        None,
+        "How many frames of files are computed at the same time, where the engine runs on the processor.",
+        "a whole number from 1 to 64, or null",
+        shown="one a core, 8 at most",
     )
     track: StrictBool = setting(False, "Number objects that stay the same from frame to frame.", "true or false")
     sinks: InferSinks = InferSinks()

@@ -34,8 +34,10 @@ def infer_command(args: argparse.Namespace) -> int:
 
 
 def _infer(args: argparse.Namespace) -> int:
+    from app.infer.at_once import frames_at_once
     from app.infer.pipeline import InferOptions, infer
     from app.infer.sources.base import Selection
+    from app.infer.sources.choose import open_sources
 
     reporter = make_reporter(verbose=args.verbose)
     if not args.sources:
@@ -45,23 +47,35 @@ def _infer(args: argparse.Namespace) -> int:
     settings = inference_settings(args)
     engine = waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
     selection = Selection(args.fps, args.stride, args.duration, settings.infer.hardware_decoding)
-    options = InferOptions(tuple(args.sources), _sinks(args), selection, progress=not sys.stdout.isatty())
-    with open_model(settings, engine, reporter) as model, SoftStop() as stop:
+    sources = open_sources(args.sources, selection)
+    at_once = settings.infer.frames_at_once or frames_at_once(sources)
+    options = InferOptions(sources, _sinks(args), selection, progress=not sys.stdout.isatty())
+    with open_model(settings, engine, reporter, at_once) as model, SoftStop() as stop:
         summary = infer(options, model, sys.stdout, reporter, stop.event)
     reporter.note(str(summary))
     return stop.exit_code or summary.exit_code
 
 
 @contextmanager
-def open_model(settings: Settings, engine: Engine, reporter: Reporter) -> Iterator["Predictor"]:
-    """An engine ready for pictures, with the thresholds of the settings."""
+def open_model(settings: Settings, engine: Engine, reporter: Reporter, at_once: int = 1) -> Iterator["Predictor"]:
+    """
+    An engine ready for pictures, with the thresholds of the settings.
+
+    Args:
+        at_once: how many frames it may run at the same time, if it is one that runs on the processor.
+    """
     from app.engines.open import open_runner
     from app.infer.gpu import cpu_model, model_for
+    from app.vision.parallel import ParallelModel
 
     yolo = settings.vision.yolo
-    with open_runner(engine.path, engine.backend, yolo.gpu_memory) as runner:
+    several = at_once > 1 and engine.backend is Backend.ONNXRUNTIME
+    with open_runner(engine.path, engine.backend, yolo.gpu_memory, 1 if several else None) as runner:
         thresholds = thresholds_of(settings, engine)
-        if yolo.frame_path == "cpu":
+        if several:
+            with ParallelModel(runner, thresholds, at_once) as model:
+                yield model
+        elif yolo.frame_path == "cpu":
             yield cpu_model(runner, thresholds)
         else:
             yield model_for(runner, thresholds, store_root(settings), reporter)

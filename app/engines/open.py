@@ -8,18 +8,26 @@ from app.runtime.base import Runner
 from app.types import Backend, GpuMemory
 
 
-def open_runner(engine: Path, backend: Backend, memory: GpuMemory = GpuMemory.AUTO) -> Runner:
-    """Nothing is loaded before the runner is entered. `memory` is for engines that run on a GPU."""
-    return _RUNNERS[backend](engine, memory)
+def open_runner(
+    engine: Path, backend: Backend, memory: GpuMemory = GpuMemory.AUTO, threads: int | None = None
+) -> Runner:
+    """
+    Nothing is loaded before the runner is entered.
+
+    Args:
+        memory: for engines that run on a GPU.
+        threads: for those that run on the processor: how many compute one picture; None for one a core.
+    """
+    return _RUNNERS[backend](engine, memory, threads)
 
 
-def _onnxruntime(engine: Path, memory: GpuMemory) -> Runner:
+def _onnxruntime(engine: Path, memory: GpuMemory, threads: int | None) -> Runner:
     from app.runtime.onnxruntime import OnnxRuntimeRunner
 
-    return OnnxRuntimeRunner(engine)
+    return OnnxRuntimeRunner(engine, threads=threads)
 
 
-def _tensorrt(engine: Path, memory: GpuMemory) -> Runner:
+def _tensorrt(engine: Path, memory: GpuMemory, threads: int | None) -> Runner:
     from app.runtime.tensorrt import TensorRTRunner
 
     header, offset = read_header(engine)
@@ -27,7 +35,7 @@ def _tensorrt(engine: Path, memory: GpuMemory) -> Runner:
     return TensorRTRunner(engine, header=header, offset=offset, backend=backend, memory=memory)
 
 
-_RUNNERS: dict[Backend, Callable[[Path, GpuMemory], Runner]] = {
+_RUNNERS: dict[Backend, Callable[[Path, GpuMemory, int | None], Runner]] = {
     Backend.TENSORRT: _tensorrt,
     Backend.TENSORRT_RTX: _tensorrt,
     Backend.ONNXRUNTIME: _onnxruntime,

@@ -49,17 +49,10 @@ class Reading:
         self._began = 0.0
         self._start: Callable[[Lane], None]
 
-    def start(self, take: Take, prepare: Callable[[Pixels], Any], rest: Callable[[], None]) -> "Reading":
-        """
-        Begin to read.
-
-        Args:
-            take: gives the arrays for frames.
-            prepare: what may be done with them ahead.
-            rest: waits until reading on is in nobody's way; called when a frame of a file is ready and not yet wanted.
-        """
+    def start(self, take: Take, prepare: Callable[[Pixels], Any]) -> "Reading":
+        """Begin to read: `take` gives the arrays for frames, `prepare` is what may be done with them ahead."""
         memory.prepare_for_frames(live=self._forever or any(lane.source.live for lane in self._lanes))
-        self._start = lambda lane: lane.start(take, prepare, rest)
+        self._start = lambda lane: lane.start(take, prepare)
         self._began = time.monotonic()
         self._start_more()
         return self

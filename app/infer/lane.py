@@ -69,7 +69,6 @@ class Lane:
     Args:
         prepare: what may be done with a file's frame before its turn comes; live ones are prepared when they go, so
             that they are the newest.
-        rest: called after it, while the frame waits.
     """
 
     def __init__(self, source: Source, changed: threading.Condition, reporter: Reporter) -> None:
@@ -77,7 +76,6 @@ class Lane:
         self.stop = threading.Event()
         self.take: Take
         self.prepare: Callable[[Pixels], Any]
-        self.rest: Callable[[], None]
         self.room = 2
         self.items: deque[Item] = deque()
         self.ended = False
@@ -91,8 +89,8 @@ class Lane:
         self._given: deque[tuple[float, float]] = deque(maxlen=_RATE_OVER)  # (when, latency in ms)
         self._thread = threading.Thread(target=self._work, name=f"read {source.name}", daemon=True)
 
-    def start(self, take: Take, prepare: Callable[[Pixels], Any], rest: Callable[[], None]) -> None:
-        self.take, self.prepare, self.rest = take, prepare, rest
+    def start(self, take: Take, prepare: Callable[[Pixels], Any]) -> None:
+        self.take, self.prepare = take, prepare
         self._thread.start()
 
     @property
@@ -169,8 +167,6 @@ class Lane:
                 ready = self.prepare(what.pixels) if is_waited_for and isinstance(what, Frame) else None
                 if not self._put(Item(what, ready, came)):
                     break
-                if is_waited_for and len(self.items) >= self.room - 1:  # the engine's next batch is there
-                    self.rest()
             whole = True
         except JetsmithError as error:  # of the engine, which prepares frames ahead: whoever takes batches gets it
             self.error = error

@@ -1,7 +1,9 @@
 """Frames → model → sinks: as many at once as the engine takes, in order for each source."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +14,7 @@ from app.infer.frame import Failure, Frame, Nv12, Pixels
 from app.infer.lane import Item, Lane
 from app.infer.sinks.base import Sink, closed_at_the_end
 from app.infer.sinks.open import SinkOptions, open_sinks
-from app.infer.sources.base import Selection, Take, fresh
-from app.infer.sources.choose import open_sources
+from app.infer.sources.base import Selection, Source, Take, fresh
 from app.infer.sources.files import Files
 from app.infer.sources.video import VIDEO_SUFFIXES
 from app.infer.summary import End, Summary, Tally
@@ -28,9 +29,12 @@ Outcome = Failure | tuple[Frame, Result]
 """What became of one input."""
 
 
+_AHEAD_BYTES = 256 << 20  # of frames whose results are not there yet
+
+
 @dataclass(frozen=True)
 class InferOptions:
-    sources: tuple[str, ...]
+    sources: Sequence[Source]
     sinks: SinkOptions = field(default_factory=SinkOptions)
     selection: Selection = field(default_factory=Selection)
     progress: bool = False  # whether a bar shows how far the files are
@@ -55,10 +59,13 @@ class PreparesAhead(Protocol):
 
 
 @runtime_checkable
-class WantsRest(Protocol):
-    """A predictor that is held up by threads that read while it runs, as it computes on the same cores."""
+class RunsSeveral(Protocol):
+    """A predictor that runs several batches at the same time."""
 
-    def rest(self) -> None: ...
+    @property
+    def at_once(self) -> int: ...
+
+    def submit(self, images: Sequence[Any]) -> "Future[list[Result]]": ...
 
 
 @runtime_checkable
@@ -89,17 +96,16 @@ def infer(
     stop: threading.Event | None = None,
 ) -> Summary:
     """
-    Run the model on all that `options` name; results go to `stream`, failures also to the reporter.
+    Run the model on all that `options` hold; results go to `stream`, failures also to the reporter.
 
     Raises:
         OutputError: results or pictures cannot be written.
         ModelError: the engine's output is of no known layout.
     """
-    sources = open_sources(options.sources, options.selection)
-    found = [item for source in sources if isinstance(source, Files) for item in source.found]
+    found = [item for source in options.sources if isinstance(source, Files) for item in source.found]
     inputs = [item for item in found if isinstance(item, Path)]
     sinks = open_sinks(options.sinks, model.metadata, stream, inputs, reporter)
-    reading = Reading(sources, reporter, stop, options.selection.duration)
+    reading = Reading(options.sources, reporter, stop, options.selection.duration)
     has_video = any(path.suffix.lower() in VIDEO_SUFFIXES for path in inputs)
     return run(reading, lambda: model, sinks, reporter, progress=options.progress and has_video)
 
@@ -121,10 +127,17 @@ def run(
     tally = Tally()
     try:
         with closed_at_the_end(sinks), reading, _bar(reading, reporter, progress) as bar:
-            reading.start(_take_of(predictor), _prepare_of(predictor), _rest_of(predictor))
+            reading.start(_take_of(predictor), _prepare_of(predictor))
+            begun: deque[_Begun] = deque()
             for batch in reading.batches(lambda: predictor().metadata.batch):
-                _run_batch(batch, predictor(), sinks, reporter, tally)
+                model = predictor()
+                begun.append(_begin(batch, model))
+                tally.at_once = _at_once(model)
+                while _is_enough(begun, tally.at_once):
+                    begun.popleft().finish(sinks, reporter, tally)
                 bar.update(reading.progress())
+            for one in begun:
+                one.finish(sinks, reporter, tally)
         end = End.INTERRUPTED if reading.was_stopped else End.DONE
     except KeyboardInterrupt:
         end = End.INTERRUPTED
@@ -133,21 +146,51 @@ def run(
     return tally.summary(end, reading.states())
 
 
-def _run_batch(
-    batch: list[tuple[Lane, Item]], model: Predictor, sinks: Sequence[Sink], reporter: Reporter, tally: Tally
-) -> None:
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A batch that the engine has, or is done with."""
+
+    batch: list[tuple[Lane, Item]]
+    results: Callable[[], list[Result]]  # waits for them
+
+    @property
+    def bytes(self) -> int:
+        return sum(item.what.pixels.nbytes for _, item in self.batch if isinstance(item.what, Frame))
+
+    def finish(self, sinks: Sequence[Sink], reporter: Reporter, tally: Tally) -> None:
+        results = iter(self.results())
+        for lane, item in self.batch:
+            if isinstance(item.what, Failure):
+                _fail(item.what, sinks, reporter)
+                tally.add_failure()
+            else:
+                result = next(results)
+                for sink in sinks:
+                    sink.write(item.what, result)
+                tally.add(item.what, result)
+                lane.went_through(item)
+
+
+def _begin(batch: list[tuple[Lane, Item]], model: Predictor) -> _Begun:
     images = [given_to(model, item.for_engine) for _, item in batch if item.is_frame]
-    results = iter(model.predict_batch(images) if images else [])
-    for lane, item in batch:
-        if isinstance(item.what, Failure):
-            _fail(item.what, sinks, reporter)
-            tally.add_failure()
-        else:
-            result = next(results)
-            for sink in sinks:
-                sink.write(item.what, result)
-            tally.add(item.what, result)
-            lane.went_through(item)
+    if images and isinstance(model, RunsSeveral):
+        return _Begun(batch, model.submit(images).result)
+    results = model.predict_batch(images) if images else []
+    return _Begun(batch, lambda: results)
+
+
+def _at_once(model: Predictor) -> int:
+    return model.at_once if isinstance(model, RunsSeveral) else 1
+
+
+def _is_enough(begun: Sequence[_Begun], at_once: int) -> bool:
+    """
+    Of batches in the model's hands.
+
+    One more than it runs, so that none of its threads ever waits for frames; where it runs one, that is done already.
+    """
+    most = at_once if at_once > 1 else 0
+    return len(begun) > most or (len(begun) > 1 and sum(one.bytes for one in begun) > _AHEAD_BYTES)
 
 
 def _fail(failure: Failure, sinks: Sequence[Sink], reporter: Reporter) -> None:
@@ -171,15 +214,6 @@ def _prepare_of(predictor: Callable[[], Predictor]) -> Callable[[Pixels], Any]:
         return model.prepare(given_to(model, pixels)) if isinstance(model, PreparesAhead) else None
 
     return prepare
-
-
-def _rest_of(predictor: Callable[[], Predictor]) -> Callable[[], None]:
-    def rest() -> None:
-        model = predictor()
-        if isinstance(model, WantsRest):
-            model.rest()
-
-    return rest
 
 
 def given_to(model: Predictor, frame: Any) -> Any:

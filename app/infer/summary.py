@@ -36,6 +36,7 @@ class Summary:
     seconds: float | None = None
     dropped: int = 0
     losses: int = 0
+    at_once: int = 1  # how many frames were computed at the same time
 
     @property
     def exit_code(self) -> int:
@@ -59,7 +60,8 @@ class Summary:
             parts.append(f"{self.failures} failed")
         if self.p50_ms is not None:
             stages = ", ".join(f"{stage} {getattr(self.p50_ms, stage):.1f}" for stage in _STAGES)
-            parts.append(f"median ms a {noun}: {stages}")
+            together = f", {self.at_once} at a time" if self.at_once > 1 else ""
+            parts.append(f"median ms a {noun}{together}: {stages}")
         if self.end is End.INTERRUPTED:
             parts.append("interrupted")
         return "; ".join(parts)
@@ -73,6 +75,7 @@ class Tally:
     failures: int = 0
     detections: int | None = None
     are_frames: bool = False
+    at_once: int = 1
     began: float = field(default_factory=time.monotonic)
     _speeds: list[Speed] = field(default_factory=list)
     _every: int = 1  # of the speeds, so many are left out that those kept stay few
@@ -102,6 +105,7 @@ class Tally:
             seconds=time.monotonic() - self.began,
             dropped=sum(state.dropped for state in states),
             losses=sum(state.losses for state in states),
+            at_once=self.at_once,
         )
 
 

@@ -1,9 +1,8 @@
 """What every backend's runner can do."""
 
-import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
@@ -44,16 +43,6 @@ class Runner(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-@runtime_checkable
-class OnAllCores(Protocol):
-    """A runner that computes on all of this machine's cores: whoever takes one meanwhile holds up the others."""
-
-    @property
-    def idle(self) -> threading.Event:
-        """Set while nothing runs."""
-        ...
 
 
 class DeviceRunner(Runner, Protocol):

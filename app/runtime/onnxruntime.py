@@ -1,7 +1,6 @@
 """ONNX Runtime on the CPU: laptops, CI, and the reference that every other backend is compared with."""
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,8 +68,6 @@ class OnnxRuntimeRunner:
         self._optimise = optimise
         self._threads = threads
         self._session: Any = None
-        self.idle = threading.Event()
-        self.idle.set()
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -86,13 +83,10 @@ class OnnxRuntimeRunner:
 
     def infer(self, feeds: Tensors) -> Tensors:
         """Run once; the arrays returned are the caller's own."""
-        self.idle.clear()
         try:
             outputs = self._session.run(self._names, dict(feeds))
         except self._run_errors as error:
             raise ModelError(f"{self._path.name} could not run: {error}") from error
-        finally:
-            self.idle.set()
         return dict(zip(self._names, outputs, strict=True))
 
     def __enter__(self) -> "OnnxRuntimeRunner":

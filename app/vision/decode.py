@@ -1,7 +1,7 @@
 """A model's tensors into detections: one decoder per output layout, one finish per task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,8 @@ def _decode_one(
 
 
 def _float32(tensor: npt.NDArray[Any]) -> FloatArray:
+    if tensor.dtype == np.float32:
+        return tensor
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and no detection
         return tensor.astype(np.float32, copy=False)
 
@@ -106,17 +108,18 @@ def _float32(tensor: npt.NDArray[Any]) -> FloatArray:
 def _from_raw(columns: FloatArray, layout: Layout, thresholds: Thresholds) -> _Candidates:
     """From (4 + nc + E, A): only the columns that pass are ever looked at or moved."""
     end = 4 + layout.classes
-    sure = np.flatnonzero(columns[4:end].max(axis=0) > thresholds.confidence)
+    best = columns[4:end].max(axis=0)
+    (sure,) = (best > thresholds.confidence).nonzero()
     picked = columns[:, sure]
-    class_ids = picked[4:end].argmax(axis=0)
-    found = _Candidates(picked[:4].T, picked[4:end].max(axis=0), class_ids, picked[end:].T)
-    return found.take(_usable(found, thresholds))
+    found = _Candidates(picked[:4].T, best[sure], picked[4:end].argmax(axis=0), picked[end:].T)
+    usable = _usable(found, thresholds)
+    return found if usable.all() else found.take(usable)
 
 
 def _suppress(found: _Candidates, thresholds: Thresholds) -> _Candidates:
     corners = _corners(found.boxes)
     kept = suppress_boxes(corners, found.scores, found.class_ids, thresholds.iou, thresholds.max_detections)
-    return replace(found, boxes=corners).take(kept)
+    return _Candidates(corners[kept], found.scores[kept], found.class_ids[kept], found.extra[kept])
 
 
 def _suppress_rotated(found: _Candidates, thresholds: Thresholds) -> _Candidates:
@@ -136,7 +139,8 @@ def _from_rows(rows: FloatArray, layout: Layout, thresholds: Thresholds) -> _Can
 def _usable(found: _Candidates, thresholds: Thresholds) -> BoolArray:
     """Of a wanted class, and made of numbers that can be reckoned with."""
     usable: BoolArray = (np.abs(found.boxes) < _LIMIT).all(axis=1) & (np.abs(found.scores) < _LIMIT)
-    usable &= (np.abs(found.extra) < _LIMIT).all(axis=1)
+    if found.extra.size:
+        usable &= (np.abs(found.extra) < _LIMIT).all(axis=1)
     if thresholds.classes is not None:
         usable &= np.isin(found.class_ids, thresholds.classes)
     return usable

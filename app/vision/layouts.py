@@ -50,14 +50,13 @@ def recognise(outputs: Tensors, metadata: ModelMetadata) -> Outputs:
     Raises:
         ModelError: they fit none of the known layouts, or more than one.
     """
-    seen = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in outputs.items())
     _refuse_unknown_models(metadata)
     if metadata.task is Task.CLASSIFY:
-        scores = _only(outputs, 2, seen, metadata)
+        scores = _only(outputs, 2, metadata)
         layout = _classify_layout(tuple(scores.shape), metadata)
         return Outputs(scores, None, layout)
-    predictions = _only(outputs, 3, seen, metadata)
-    prototypes = _only(outputs, 4, seen, metadata) if metadata.task is Task.SEGMENT else None
+    predictions = _only(outputs, 3, metadata)
+    prototypes = _only(outputs, 4, metadata) if metadata.task is Task.SEGMENT else None
     extra = _extra_values(metadata, prototypes)
     head = choose_head(tuple(predictions.shape), extra, metadata)
     keypoints = metadata.kpt_shape if metadata.task is Task.POSE else None
@@ -74,19 +73,19 @@ def choose_head(shape: Shape, extra: int, metadata: ModelMetadata) -> Head:
     classes = len(metadata.names)
     raw, rows = shape[1] == 4 + classes + extra, shape[2] == 6 + extra
     suppressed = metadata.end2end or metadata.nms
+    if raw and not rows and not suppressed:
+        return Head.RAW
+    if rows and (suppressed or not raw):
+        return Head.NMS if metadata.nms else Head.END2END
     wanted = (
         f"{metadata.task.value} with {classes} classes: raw (B, {4 + classes + extra}, anchors), "
         f"end-to-end or nms (B, objects, {6 + extra})"
     )
     if not raw and not rows:
         raise ModelError(f"The output {shape} fits no layout of {wanted}", hint=_HINT)
-    if raw and rows and not suppressed:
+    if raw and rows:
         raise ModelError(f"The output {shape} fits two layouts of {wanted}", hint=_HINT)
-    if suppressed and not rows:
-        raise ModelError(f"The output {shape} is raw, but the metadata says otherwise; {wanted}", hint=_HINT)
-    if not rows:
-        return Head.RAW
-    return Head.NMS if metadata.nms else Head.END2END
+    raise ModelError(f"The output {shape} is raw, but the metadata says otherwise; {wanted}", hint=_HINT)
 
 
 def _classify_layout(shape: Shape, metadata: ModelMetadata) -> Layout:
@@ -123,9 +122,10 @@ def _refuse_unknown_models(metadata: ModelMetadata) -> None:
         raise ModelError("This is an RT-DETR model, which jetsmith does not decode", hint="Use a YOLO model.")
 
 
-def _only(outputs: Tensors, rank: int, seen: str, metadata: ModelMetadata) -> npt.NDArray[Any]:
+def _only(outputs: Tensors, rank: int, metadata: ModelMetadata) -> npt.NDArray[Any]:
     found = [tensor for tensor in outputs.values() if tensor.ndim == rank]
     if len(found) != 1:
+        seen = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in outputs.items())
         raise ModelError(
             f"A {metadata.task.value} model has one output of rank {rank}, but this one has {len(found)}: {seen}",
             hint=_HINT,

@@ -7,6 +7,7 @@ two axes may scale by slightly different factors.
 """
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -23,10 +24,12 @@ class Letterbox:
     top: int
     left: int
 
-    @classmethod
-    def fit(cls, picture_hw: tuple[int, int], input_hw: tuple[int, int]) -> "Letterbox":
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def fit(picture_hw: tuple[int, int], input_hw: tuple[int, int]) -> "Letterbox":
+        """Frames of one size follow each other, so the last places are remembered."""
         content = content_size(picture_hw, input_hw)
-        return cls(
+        return Letterbox(
             picture_hw,
             input_hw,
             content,
@@ -40,10 +43,8 @@ class Letterbox:
 
     def points_to_picture(self, xy: FloatArray) -> FloatArray:
         """Points (…, 2) in pixels of the input → of the picture, none outside it."""
-        height, width = self.picture_hw
-        edge = np.array([width, height], np.float32)
-        points: FloatArray = np.clip((xy - self._offset) / self._gain, np.float32(0), edge)
-        return points
+        points: FloatArray = (xy - self._offset) / self._gain
+        return points.clip(np.float32(0), self._edge, out=points)
 
     def rotated_to_picture(self, xywhr: FloatArray) -> FloatArray:
         """Rotated boxes (n, 5) in pixels of the input → of the picture; they may reach beyond its edges."""
@@ -52,11 +53,16 @@ class Letterbox:
         moved[:, 2:4] = xywhr[:, 2:4] / self._gain
         return moved
 
-    @property
+    @cached_property
+    def _edge(self) -> FloatArray:
+        height, width = self.picture_hw
+        return np.array([width, height], np.float32)
+
+    @cached_property
     def _offset(self) -> FloatArray:
         return np.array([self.left, self.top], np.float32)
 
-    @property
+    @cached_property
     def _gain(self) -> FloatArray:
         """Pixels of the input per pixel of the picture, along x and y."""
         (height, width), (content_height, content_width) = self.picture_hw, self.content_hw

@@ -1,8 +1,7 @@
 """A model ready for pictures: letterbox, run, decode."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from app.errors import ModelError
 from app.metadata import ModelMetadata
-from app.runtime.base import OnAllCores, Runner
+from app.runtime.base import Runner
 from app.types import Image, Result, Speed
 from app.vision.decode import Prediction, Thresholds, decode
 from app.vision.preprocess import Canvas, Slot, check_picture
@@ -18,7 +17,6 @@ from app.vision.preprocess import Canvas, Slot, check_picture
 __all__ = ["Model", "Prediction", "Prepared", "Thresholds", "decode"]
 
 _SPARE_INPUTS = 8
-_LONGEST_REST_S = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +26,7 @@ class Prepared:
     shape: tuple[int, int]  # of the picture
     input: Slot  # (1, 3, height, width)
     canvas: Canvas  # the same memory
-    milliseconds: float
+    seconds: float  # that it took
 
 
 class Model:
@@ -48,7 +46,6 @@ class Model:
     def __init__(self, runner: Runner, thresholds: Thresholds | None = None) -> None:
         self._runner = runner
         self._thresholds = thresholds or Thresholds()
-        self._idle = runner.idle if isinstance(runner, OnAllCores) else None
         self._input_name, self._batch = input_buffer(runner)
         # Used again: memory that is new to the process costs as much as the whole preparation.
         self._spare: deque[tuple[Slot, Canvas]] = deque(maxlen=_SPARE_INPUTS)
@@ -73,19 +70,14 @@ class Model:
         Raises:
             SourceError: `image` is not (height, width, 3) bytes.
         """
-        with _stopwatch() as elapsed:
-            try:
-                space, canvas = self._spare.pop()
-            except IndexError:
-                space = np.empty((1, *self._batch.shape[1:]), self._batch.dtype)
-                canvas = Canvas(space[0])
-            canvas.prepare(image, self.metadata.task)
-        return Prepared((image.shape[0], image.shape[1]), space, canvas, elapsed[0])
-
-    def rest(self) -> None:
-        """For a thread that has prepared a picture which now waits: another one had better wait for the cores."""
-        if self._idle is not None:
-            self._idle.wait(_LONGEST_REST_S)
+        start = perf_counter()
+        try:
+            space, canvas = self._spare.pop()
+        except IndexError:
+            space = np.empty((1, *self._batch.shape[1:]), self._batch.dtype)
+            canvas = Canvas(space[0])
+        canvas.prepare(image, self.metadata.task)
+        return Prepared((image.shape[0], image.shape[1]), space, canvas, perf_counter() - start)
 
     def predict_batch(self, images: Sequence[Image | Prepared]) -> list[Result]:
         """As `predict`, for any number of pictures, prepared or not: as many at once as the engine takes."""
@@ -100,18 +92,19 @@ class Model:
 
     def _run(self, images: Sequence[Image | Prepared]) -> list[Result]:
         """One run of the engine; the time is shared out equally, as the pictures share the work."""
-        with _stopwatch() as preprocess:
-            batch = self._filled(images)
-        with _stopwatch() as inference:
-            outputs = self._runner.infer({self._input_name: batch})
-        ahead = [image for image in images if isinstance(image, Prepared)]
-        self._spare.extend((prepared.input, prepared.canvas) for prepared in ahead)
-        preprocess[0] += sum(prepared.milliseconds for prepared in ahead)
+        start = perf_counter()
+        batch = self._filled(images)
+        filled = perf_counter()
+        outputs = self._runner.infer({self._input_name: batch})
+        inferred = perf_counter()
         shapes = [(image.shape[0], image.shape[1]) for image in images]
         height, width = self._batch.shape[2:]
-        with _stopwatch() as postprocess:
-            found = decode(outputs, self.metadata, shapes, (height, width), self._thresholds)
-        speed = Speed(*(stage[0] / len(images) for stage in (preprocess, inference, postprocess)))
+        found = decode(outputs, self.metadata, shapes, (height, width), self._thresholds)
+        ahead = [image for image in images if isinstance(image, Prepared)]
+        self._spare.extend((prepared.input, prepared.canvas) for prepared in ahead)
+        preparing = filled - start + sum(prepared.seconds for prepared in ahead)
+        each = 1e3 / len(images)
+        speed = Speed(preparing * each, (inferred - filled) * each, (perf_counter() - inferred) * each)
         return [
             Result(self.metadata.task, shape, speed, prediction.detections, prediction.probs)
             for shape, prediction in zip(shapes, found, strict=True)
@@ -146,12 +139,3 @@ def input_buffer(runner: Runner) -> tuple[str, Slot]:
             hint="Export a model of colour pictures again with `jetsmith convert`, which writes static shapes.",
         )
     return spec.name, np.zeros(spec.shape, spec.dtype)
-
-
-@contextmanager
-def _stopwatch() -> Iterator[list[float]]:
-    """Milliseconds, in a list that is filled at the end."""
-    elapsed: list[float] = []
-    start = perf_counter()
-    yield elapsed
-    elapsed.append((perf_counter() - start) * 1e3)

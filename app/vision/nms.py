@@ -21,14 +21,18 @@ _MAX_CANDIDATES = 30000  # the best ones: as many as Ultralytics compares
 def suppress_boxes(xyxy: FloatArray, scores: FloatArray, class_ids: IntArray, iou: float, limit: int) -> IntArray:
     """Greedy suppression per class: a box goes when it overlaps a kept one by more than `iou`."""
     order = _best_first(scores)
-    boxes = xyxy[order] + (class_ids[order].astype(np.float32) * _CLASS_DISTANCE)[:, None]
+    apart = xyxy[order]
+    apart += (class_ids[order].astype(np.float32) * _CLASS_DISTANCE)[:, None]
+    boxes = apart.T
+    if len(order) <= _CHUNK:
+        return order[_greedy(_overlap(boxes, boxes, iou))][:limit]
     kept: IntArray = np.empty(0, np.int64)
-    for start in range(0, len(boxes), _CHUNK):
-        chunk = np.arange(start, min(start + _CHUNK, len(boxes)))
+    for start in range(0, len(order), _CHUNK):
+        chunk = np.arange(start, min(start + _CHUNK, len(order)))
         if len(kept):
-            chunk = chunk[~_overlap(boxes[kept], boxes[chunk], iou).any(axis=0)]
-        chunk = chunk[_greedy(_overlap(boxes[chunk], boxes[chunk], iou))]
-        kept = np.concatenate((kept, chunk))
+            chunk = chunk[~_overlap(boxes[:, kept], boxes[:, chunk], iou).any(axis=0)]
+        candidates = boxes[:, chunk]
+        kept = np.concatenate((kept, chunk[_greedy(_overlap(candidates, candidates, iou))]))
         if len(kept) >= limit:
             break
     return order[kept[:limit]]
@@ -64,27 +68,29 @@ def _best_first(scores: FloatArray) -> IntArray:
 def _greedy(overlap: BoolArray) -> BoolArray:
     """Which of the boxes, best first, survive each other; `overlap` is (n, n)."""
     alive = np.ones(len(overlap), np.bool_)
-    for index in np.flatnonzero(np.triu(overlap, 1).any(axis=1)):
+    better, worse = overlap.nonzero()
+    for index in dict.fromkeys(better[better < worse].tolist()):
         if alive[index]:
             alive[index + 1 :] &= ~overlap[index, index + 1 :]
     return alive
 
 
 def _overlap(first: FloatArray, second: FloatArray, iou: float) -> BoolArray:
-    """(n, m): where the boxes overlap by more than `iou`; two boxes without any area do not."""
-    left, top = (np.maximum(first[:, None, axis], second[None, :, axis]) for axis in (0, 1))
-    right, bottom = (np.minimum(first[:, None, axis], second[None, :, axis]) for axis in (2, 3))
-    shared = np.maximum(right - left, np.float32(0))
-    shared *= np.maximum(bottom - top, np.float32(0))
-    union = _areas(first)[:, None] + _areas(second)[None, :]
+    """(4, n) and (4, m) → (n, m): where the boxes overlap by more than `iou`; two boxes without any area do not."""
+    sides = np.minimum(first[2:, :, None], second[2:, None, :])
+    sides -= np.maximum(first[:2, :, None], second[:2, None, :])
+    np.maximum(sides, np.float32(0), out=sides)
+    shared = sides[0] * sides[1]
+    areas = _areas(first)
+    union = areas[:, None] + (areas if second is first else _areas(second))
     union -= shared
     with np.errstate(divide="ignore", invalid="ignore"):
         overlaps: BoolArray = np.divide(shared, union, out=union) > np.float32(iou)
     return overlaps
 
 
-def _areas(xyxy: FloatArray) -> FloatArray:
-    areas: FloatArray = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+def _areas(corners: FloatArray) -> FloatArray:
+    areas: FloatArray = (corners[2] - corners[0]) * (corners[3] - corners[1])
     return areas
 
 

@@ -37,7 +37,7 @@ def arenas():
     return text.value.count(b"<heap nr")
 
 if sys.argv[1] in ("files", "live"):
-    ahead.Reading([], None, forever=sys.argv[1] == "live").start(None, None, None)
+    ahead.Reading([], None, forever=sys.argv[1] == "live").start(None, None)
 kept, at_first = [], resident()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 threads = [threading.Thread(target=camera) for _ in range(6)]

@@ -20,6 +20,7 @@ from app.infer.pipeline import End, InferOptions, Summary, infer, run
 from app.infer.sinks.base import Sink
 from app.infer.sinks.open import OutputFormat, SinkOptions
 from app.infer.sources.base import Source
+from app.infer.sources.choose import open_sources
 from app.infer.summary import percentile
 from app.progress import Reporter
 from app.types import Image, Result, Speed, Task
@@ -136,7 +137,7 @@ def test_infer_from_files_to_lines(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
     stream = io.StringIO()
 
-    summary = infer(InferOptions((str(tmp_path), "missing.jpg")), _model(), stream, ListReporter())
+    summary = infer(InferOptions(open_sources([str(tmp_path), "missing.jpg"])), _model(), stream, ListReporter())
 
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [Path(line["source"]).name for line in lines] == ["a b.png", "bad.png", "missing.jpg"]
@@ -151,7 +152,10 @@ def test_infer_saves_beside_the_table_and_never_over_an_input(tmp_path: Path) ->
     stream = io.StringIO()
 
     infer(
-        InferOptions((str(picture),), SinkOptions(OutputFormat.TABLE, save=tmp_path)), _model(), stream, ListReporter()
+        InferOptions(open_sources([str(picture)]), SinkOptions(OutputFormat.TABLE, save=tmp_path)),
+        _model(),
+        stream,
+        ListReporter(),
     )
 
     assert "person 0.91" in stream.getvalue()
@@ -164,7 +168,12 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_the_first_picture(tmp_p
     model = _model()
 
     with pytest.raises(OutputError, match="cannot be made"):
-        infer(InferOptions(("x",), SinkOptions(save=tmp_path / "file" / "sub")), model, io.StringIO(), ListReporter())
+        infer(
+            InferOptions(open_sources(["x"]), SinkOptions(save=tmp_path / "file" / "sub")),
+            model,
+            io.StringIO(),
+            ListReporter(),
+        )
 
     assert model.batches == []
 
@@ -188,9 +197,14 @@ def test_speeds_are_told_stage_by_stage() -> None:
 
 
 def test_no_source_loses_a_frame_or_its_order_and_none_is_kept_waiting() -> None:
+    def decoded(name: str) -> Iterator[Frame]:
+        for index in range(40):
+            time.sleep(0.002)  # else it is chance which thread has the interpreter
+            yield video_frame(name, index)
+
     names = [f"v{number}" for number in range(READ_AT_ONCE)]
     notes, model = Notes(), _model(batch=4)
-    sources = [Given([video_frame(name, index) for index in range(40)], name) for name in names]
+    sources = [Given(decoded(name), name) for name in names]
 
     summary = run(Reading(sources, ListReporter()), lambda: model, [notes], ListReporter())
 

@@ -119,23 +119,3 @@ def test_nothing_is_written_or_sent(tiny: Path, tmp_path: Path) -> None:
     env.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-B", "-c", code], env=env, check=True)
     assert list(home.rglob("*")) == []
-
-
-def test_it_tells_when_it_takes_the_cores(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with OnnxRuntimeRunner(tiny) as runner:
-        seen: list[bool] = []
-        session = runner._session
-
-        class Watched:
-            def run(self, *arguments: object) -> object:
-                seen.append(runner.idle.is_set())
-                return session.run(*arguments)
-
-        assert runner.idle.is_set()
-        monkeypatch.setattr(runner, "_session", Watched())
-        runner.infer({"images": np.zeros((1, 3, 32, 64), np.float32)})
-        with pytest.raises(ModelError):
-            runner.infer({"images": np.zeros((1, 3, 32, 65), np.float32)})
-
-        assert seen == [False, False]
-        assert runner.idle.is_set()

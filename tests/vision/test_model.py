@@ -1,6 +1,5 @@
 """A model against a runner that answers by hand."""
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -138,18 +137,3 @@ def test_an_engine_that_takes_something_else_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         Model(FakeRunner(shape, _answer_brightness, metadata(), dtype, inputs))
-
-
-def test_who_prepares_ahead_rests_while_the_engine_takes_all_cores() -> None:
-    runner = _runner()
-    Model(runner).rest()  # of an engine that is elsewhere
-
-    runner.idle = threading.Event()  # type: ignore[attr-defined]
-    resting = threading.Thread(target=Model(runner).rest)
-    resting.start()
-    resting.join(0.05)
-    assert resting.is_alive()
-
-    runner.idle.set()  # type: ignore[attr-defined]
-    resting.join(10)
-    assert not resting.is_alive()

@@ -213,7 +213,7 @@ def test_sources_come_and_go_while_others_are_read() -> None:
     first, second = Counting("1"), Counting("2")
     seen: list[str] = []
     with Reading([first], ListReporter(), forever=True) as reading:
-        reading.start(lambda shape: np.empty(shape, np.uint8), lambda image: None, lambda: None)
+        reading.start(lambda shape: np.empty(shape, np.uint8), lambda image: None)
         for batch in reading.batches(lambda: 1):
             seen += [item.what.source for _, item in batch]
             if len(seen) == 10:
