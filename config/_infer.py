@@ -97,7 +97,7 @@ class Infer(Section):
         None,
         "How many frames of files are computed at the same time, where the engine runs on the processor.",
         "a whole number from 1 to 64, or null",
-        shown="one a core, 8 at most",
+        shown="one a core, as memory allows",
     )
     track: StrictBool = setting(False, "Number objects that stay the same from frame to frame.", "true or false")
     sinks: InferSinks = InferSinks()

@@ -160,7 +160,7 @@ def _bare(engine: Path, video: Path, frames: int) -> Work:
 
 
 def _jetsmith(engine: Path, video: Path, frames: int) -> Work:
-    from app.infer.at_once import frames_at_once
+    from app.infer.at_once import bytes_of_a_run, frames_at_once
     from app.infer.pipeline import InferOptions, infer
     from app.infer.sources.base import Selection
     from app.infer.sources.choose import open_sources
@@ -170,7 +170,9 @@ def _jetsmith(engine: Path, video: Path, frames: int) -> Work:
 
     selection = Selection(duration=(frames - 0.5) / _rate(video))
     sources = open_sources([str(video)], selection)
-    model = ParallelModel(OnnxRuntimeRunner(engine, threads=1).__enter__(), None, frames_at_once(sources))
+    runner = OnnxRuntimeRunner(engine, threads=1).__enter__()
+    each = bytes_of_a_run(engine.stat().st_size, runner.metadata.imgsz, runner.metadata.batch)
+    model = ParallelModel(runner, None, frames_at_once(sources, each))
     options = InferOptions(sources, selection=selection)
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from config.settings import Settings
 if TYPE_CHECKING:
     from app.infer.pipeline import Predictor
     from app.infer.sinks.open import SinkOptions
+    from app.infer.sources.base import Source
     from app.vision.decode import Thresholds
 
 
@@ -34,7 +35,6 @@ def infer_command(args: argparse.Namespace) -> int:
 
 
 def _infer(args: argparse.Namespace) -> int:
-    from app.infer.at_once import frames_at_once
     from app.infer.pipeline import InferOptions, infer
     from app.infer.sources.base import Selection
     from app.infer.sources.choose import open_sources
@@ -48,12 +48,23 @@ def _infer(args: argparse.Namespace) -> int:
     engine = waited_for(settings, args.model, reporter) if args.wait else find_engine(settings, args.model, reporter)
     selection = Selection(args.fps, args.stride, args.duration, settings.infer.hardware_decoding)
     sources = open_sources(args.sources, selection)
-    at_once = settings.infer.frames_at_once or frames_at_once(sources)
+    at_once = _at_once(settings, engine, sources)
     options = InferOptions(sources, _sinks(args), selection, progress=not sys.stdout.isatty())
     with open_model(settings, engine, reporter, at_once) as model, SoftStop() as stop:
         summary = infer(options, model, sys.stdout, reporter, stop.event)
     reporter.note(str(summary))
     return stop.exit_code or summary.exit_code
+
+
+def _at_once(settings: Settings, engine: Engine, sources: "Sequence[Source]") -> int:
+    """How many frames the engine runs at the same time; on a GPU one has it all."""
+    from app.infer.at_once import bytes_of_a_run, frames_at_once
+
+    if engine.backend is not Backend.ONNXRUNTIME:
+        return 1
+    metadata = engine.metadata
+    each = bytes_of_a_run(engine.path.stat().st_size, metadata.imgsz, metadata.batch)
+    return settings.infer.frames_at_once or frames_at_once(sources, each)
 
 
 @contextmanager
@@ -62,17 +73,16 @@ def open_model(settings: Settings, engine: Engine, reporter: Reporter, at_once: 
     An engine ready for pictures, with the thresholds of the settings.
 
     Args:
-        at_once: how many frames it may run at the same time, if it is one that runs on the processor.
+        at_once: how many frames it runs at the same time; more than one only of an engine on the processor.
     """
     from app.engines.open import open_runner
     from app.infer.gpu import cpu_model, model_for
     from app.vision.parallel import ParallelModel
 
     yolo = settings.vision.yolo
-    several = at_once > 1 and engine.backend is Backend.ONNXRUNTIME
-    with open_runner(engine.path, engine.backend, yolo.gpu_memory, 1 if several else None) as runner:
+    with open_runner(engine.path, engine.backend, yolo.gpu_memory, 1 if at_once > 1 else None) as runner:
         thresholds = thresholds_of(settings, engine)
-        if several:
+        if at_once > 1:
             with ParallelModel(runner, thresholds, at_once) as model:
                 yield model
         elif yolo.frame_path == "cpu":

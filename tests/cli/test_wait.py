@@ -36,8 +36,7 @@ def test_it_waits_shows_the_build_and_answers_as_ever(jetsmith: Jetsmith) -> Non
     jetsmith("convert", *MODEL, *SIZE)
     answers, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, said
-    for word in ("export …", "verify"):  # whether the converter had begun by then is a race
-        assert word in said
+    assert "export …" in said  # the one step that lasts longer than the time between two looks
     again = jetsmith("infer", "--wait", *MODEL, SCENE)
     assert "wait" not in again.stderr
     assert _answer(answers) == _answer(again.stdout)

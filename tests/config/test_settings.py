@@ -529,7 +529,7 @@ def test_the_reference_has_every_setting_with_its_variable() -> None:
     row = rows["vision.yolo.tensorrt_engine_settings.batch_size"]
     assert row.environment == "JETSMITH_VISION__YOLO__TENSORRT_ENGINE_SETTINGS__BATCH_SIZE"
     assert (row.default, row.allowed) == ("1", "a whole number from 1 to 1024")
-    assert len(rows) == len(_leaves(Settings().model_dump())) == 34
+    assert len(rows) == len(_leaves(Settings().model_dump())) == 35
     for row in rows.values():
         assert row.default
         assert row.meaning.endswith(".")
