@@ -6,9 +6,13 @@ are read too. Sources: the kernel's Documentation/filesystems/proc.rst, admin-gu
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from app.control_groups import groups
+from app.device import read_text
+
+_NAMES = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class FreeMemory:
 
 
 def read_free_memory(root: Path = Path("/")) -> FreeMemory:
-    meminfo = _read(root / "proc/meminfo")
-    left = [free for group in _groups(root) if (free := _left(group)) is not None]
+    meminfo = read_text(root / "proc/meminfo")
+    left = [free for group in groups("memory", root) if (free := _left(*group)) is not None]
     return FreeMemory(_meminfo(meminfo, "MemAvailable"), _meminfo(meminfo, "SwapFree"), min(left, default=None))
 
 
@@ -39,41 +43,15 @@ def _meminfo(text: str, name: str) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _groups(root: Path) -> Iterator[tuple[Path, str, str]]:
-    """Folder, limit's and usage's file names: of this process's control groups and all that hold them."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            mount, names = root / "sys/fs/cgroup", ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            mount, names = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        else:
-            continue
-        own = PurePosixPath("/") / path
-        # In a container the path may be that of the host, of which only the mount itself is seen.
-        for group in (own, *own.parents):
-            if ".." not in group.parts:
-                yield mount / group.relative_to("/"), *names
-
-
-def _left(group: tuple[Path, str, str]) -> int | None:
-    folder, limit_name, usage_name = group
-    limit, usage = _number(folder / limit_name), _number(folder / usage_name)
+def _left(folder: Path, version: int) -> int | None:
+    limit, usage = (_number(folder / name) for name in _NAMES[version])
     if limit is None or usage is None or limit >= 2**60:  # version 1 writes a number near 2**63 for "no limit"
         return None
     # Cached files count as used, but go when memory is wanted.
-    cached = re.search(r"^(?:total_)?inactive_file ([0-9]{1,19})$", _read(folder / "memory.stat"), re.MULTILINE)
+    cached = re.search(r"^(?:total_)?inactive_file ([0-9]{1,19})$", read_text(folder / "memory.stat"), re.MULTILINE)
     return max(0, limit - usage + (int(cached[1]) if cached else 0))
 
 
 def _number(path: Path) -> int | None:
-    text = _read(path).strip()
+    text = read_text(path).strip()
     return int(text) if text.isdecimal() else None  # "max" is none
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""

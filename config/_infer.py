@@ -95,7 +95,7 @@ class Infer(Section):
     )
     frames_at_once: Annotated[StrictInt, Field(ge=1, le=64)] | None = setting(
         None,
-        "How many frames of files are computed at the same time, where the engine runs on the processor.",
+        "How many frames (batches, if the engine takes more) of files are computed at once, on the processor.",
         "a whole number from 1 to 64, or null",
         shown="one a core, as memory allows",
     )

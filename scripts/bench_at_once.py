@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from app.infer.at_once import usable_cores
+from app.cores import usable_cores
 from app.runtime.onnxruntime import OnnxRuntimeRunner
 from scripts.bench_infer import _machine
 

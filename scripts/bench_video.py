@@ -160,19 +160,22 @@ def _bare(engine: Path, video: Path, frames: int) -> Work:
 
 
 def _jetsmith(engine: Path, video: Path, frames: int) -> Work:
-    from app.infer.at_once import bytes_of_a_run, frames_at_once
+    from app.infer.at_once import Engine, Machine, batches_at_once
     from app.infer.pipeline import InferOptions, infer
     from app.infer.sources.base import Selection
     from app.infer.sources.choose import open_sources
     from app.progress import SilentReporter
     from app.runtime.onnxruntime import OnnxRuntimeRunner
+    from app.vision.model import Model
     from app.vision.parallel import ParallelModel
 
     selection = Selection(duration=(frames - 0.5) / _rate(video))
     sources = open_sources([str(video)], selection)
-    runner = OnnxRuntimeRunner(engine, threads=1).__enter__()
-    each = bytes_of_a_run(engine.stat().st_size, runner.metadata.imgsz, runner.metadata.batch)
-    model = ParallelModel(runner, None, frames_at_once(sources, each))
+    with OnnxRuntimeRunner(engine) as runner:
+        described = Engine(engine.stat().st_size, runner.metadata.imgsz, runner.metadata.batch)
+    several = batches_at_once(sources, described, Machine.here())
+    session = OnnxRuntimeRunner(engine, threads=1 if several > 1 else None).__enter__()
+    model = ParallelModel(session, None, several) if several > 1 else Model(session)
     options = InferOptions(sources, selection=selection)
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
 

@@ -57,14 +57,13 @@ def _infer(args: argparse.Namespace) -> int:
 
 
 def _at_once(settings: Settings, engine: Engine, sources: "Sequence[Source]") -> int:
-    """How many frames the engine runs at the same time; on a GPU one has it all."""
-    from app.infer.at_once import bytes_of_a_run, frames_at_once
+    """How many batches the engine runs at the same time; on a GPU one has it all."""
+    from app.infer import at_once
 
     if engine.backend is not Backend.ONNXRUNTIME:
         return 1
-    metadata = engine.metadata
-    each = bytes_of_a_run(engine.path.stat().st_size, metadata.imgsz, metadata.batch)
-    return settings.infer.frames_at_once or frames_at_once(sources, each)
+    described = at_once.Engine(engine.manifest.size, engine.metadata.imgsz, engine.metadata.batch)
+    return at_once.batches_at_once(sources, described, at_once.Machine.here(), settings.infer.frames_at_once)
 
 
 @contextmanager
@@ -73,7 +72,7 @@ def open_model(settings: Settings, engine: Engine, reporter: Reporter, at_once: 
     An engine ready for pictures, with the thresholds of the settings.
 
     Args:
-        at_once: how many frames it runs at the same time; more than one only of an engine on the processor.
+        at_once: how many batches it runs at the same time; more than one only of an engine on the processor.
     """
     from app.engines.open import open_runner
     from app.infer.gpu import cpu_model, model_for

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO, runtime_checkable
 
+from app.errors import JetsmithError
 from app.infer.ahead import Reading
 from app.infer.frame import Failure, Frame, Nv12, Pixels
 from app.infer.lane import Item, Lane
@@ -128,22 +129,32 @@ def run(
     try:
         with closed_at_the_end(sinks), reading, _bar(reading, reporter, progress) as bar:
             reading.start(_take_of(predictor), _prepare_of(predictor))
-            begun: deque[_Begun] = deque()
-            for batch in reading.batches(lambda: predictor().metadata.batch):
-                model = predictor()
-                begun.append(_begin(batch, model))
-                tally.at_once = _at_once(model)
-                while _is_enough(begun, tally.at_once):
-                    begun.popleft().finish(sinks, reporter, tally)
-                bar.update(reading.progress())
-            for one in begun:
+            for one in _computed(reading, predictor, tally):
                 one.finish(sinks, reporter, tally)
+                bar.update(reading.progress())
         end = End.INTERRUPTED if reading.was_stopped else End.DONE
     except KeyboardInterrupt:
         end = End.INTERRUPTED
     except BrokenPipeError:
         end = End.UNREAD
     return tally.summary(end, reading.states())
+
+
+def _computed(reading: Reading, predictor: Callable[[], Predictor], tally: Tally) -> Iterator["_Begun"]:
+    """Batches that the engine has or is done with, in order. What came before an error is not lost with it."""
+    begun: deque[_Begun] = deque()
+    try:
+        for batch in reading.batches(lambda: predictor().metadata.batch):
+            model = predictor()
+            at_once = _at_once(model)
+            tally.at_once = at_once * model.metadata.batch if at_once > 1 else 1
+            begun.append(_begin(batch, model))
+            while _is_enough(begun, at_once):
+                yield begun.popleft()
+    except (JetsmithError, RuntimeError):
+        yield from begun
+        raise
+    yield from begun
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +198,10 @@ def _is_enough(begun: Sequence[_Begun], at_once: int) -> bool:
     """
     Of batches in the model's hands.
 
-    One more than it runs, so that none of its threads ever waits for frames; where it runs one, that is done already.
+    Twice as many as it runs, so that none of its threads waits for frames while another is late with the oldest ones;
+    where it runs one, that is done already.
     """
-    most = at_once if at_once > 1 else 0
+    most = 2 * at_once if at_once > 1 else 0
     return len(begun) > most or (len(begun) > 1 and sum(one.bytes for one in begun) > _AHEAD_BYTES)
 
 

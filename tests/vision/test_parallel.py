@@ -30,8 +30,13 @@ def _runner(answer: Any = _answer_brightness, batch: int = 1) -> FakeRunner:
 def test_answers_are_those_of_one_at_a_time(batch: int) -> None:
     pictures = [_picture(100 + number, height=20 + number) for number in range(30)]
     expected = Model(_runner(batch=batch)).predict_batch(pictures)
+    together = threading.Barrier(5)
 
-    with ParallelModel(_runner(batch=batch), None, 4) as model:
+    def answer(inputs: Any) -> dict[str, Any]:
+        together.wait(10)  # all have filled their inputs before one is looked at
+        return _answer_brightness(inputs)
+
+    with ParallelModel(_runner(answer, batch), None, 5) as model:
         begun = [model.submit(pictures[start : start + batch]) for start in range(0, len(pictures), batch)]
         found = [result for one in begun for result in one.result()]
 
@@ -89,7 +94,7 @@ def test_leaving_finishes_what_runs_and_gives_up_the_rest() -> None:
         begun = [model.submit([_picture(200)]) for _ in range(5)]
         assert runs.acquire(timeout=10)
         assert runs.acquire(timeout=10)
-        threading.Timer(0.05, go_on.set).start()
+        begun[4].add_done_callback(lambda one: go_on.set())  # given up
 
     assert [one.cancelled() for one in begun] == [False, False, True, True, True]
     assert len(begun[0].result(0)) == 1
