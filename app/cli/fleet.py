@@ -224,11 +224,11 @@ def _roll_out(args: argparse.Namespace, fleet: Fleet, verb: str, jobs: Sequence[
     )
     with SoftStop() as stop, showing(len(jobs), stop.event) as listener:
         outcomes = Rollout(jobs, listener, options, stop.event).run()
-    report = Report(fleet.name, verb, started, _now(), __version__, outcomes)
+    report = Report(fleet.name, verb, started, _now(), __version__, outcomes, stop.exit_code)
     _show_report(args, report)  # first, for it costs no disk
     page = write_report(folder, report)
     print(f"report: {printable(shown_path(page))}", file=sys.stderr if args.json else sys.stdout)
-    return report.exit_code if stop.exit_code is None else stop.exit_code
+    return report.exit_code
 
 
 def _show_report(args: argparse.Namespace, report: Report) -> None:

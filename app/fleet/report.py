@@ -25,10 +25,13 @@ class Report:
     ended: str
     version: str  # of jetsmith
     outcomes: tuple[Outcome, ...]
+    interrupted: int | None = None  # by a signal: what a shell says of a process that it ended
 
     @property
     def exit_code(self) -> int:
-        """0 all are good, 3 some are, 1 none is."""
+        """0 all are good, 3 some are, 1 none is; where a signal stopped it, that of the signal."""
+        if self.interrupted is not None:
+            return self.interrupted
         good = sum(outcome.is_good for outcome in self.outcomes)
         return 0 if good == len(self.outcomes) else 3 if good else 1
 
@@ -38,7 +41,8 @@ class Report:
         counted = [f"{states.count(state)} {state}" for state in ("done", "unchanged", "failed", "skipped")]
         took = duration(seconds_between(self.started, self.ended))
         noun = "device" if len(states) == 1 else "devices"
-        return f"{len(states)} {noun} in {took}: " + ", ".join(part for part in counted if not part.startswith("0 "))
+        parts = [part for part in counted if not part.startswith("0 ")]
+        return f"{len(states)} {noun} in {took}: " + ", ".join(parts + ["interrupted"] * (self.interrupted is not None))
 
 
 def state_of(outcome: Outcome) -> str:

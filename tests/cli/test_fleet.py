@@ -226,6 +226,8 @@ def test_ctrl_c_begins_no_more_and_writes_the_report(hall: Hall) -> None:
     assert hall("apply", "--parallel", "1") == 130
     assert hall.states == ["failed", "skipped", "skipped"]
     assert "stopped during convert" in hall.report["devices"][0]["error"]
+    assert hall.report["exit_code"] == 130
+    assert hall.report["summary"].endswith("1 failed, 2 skipped, interrupted")
     assert "begins nothing more" in hall.err
 
 
