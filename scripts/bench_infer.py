@@ -99,7 +99,7 @@ def _arguments() -> argparse.Namespace:
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--weights", type=Path, help="a .pt, converted for ONNX Runtime first")
     model.add_argument("--engine", type=Path, help="an ONNX Runtime engine that `convert` built: NAME.ort.onnx")
-    parser.add_argument("--runs", type=int, default=50, help="warm runs of each (50)")
+    parser.add_argument("--runs", type=int, default=200, help="warm runs of each (200)")
     parser.add_argument("--cold-runs", type=int, default=5, help="processes of each (5)")
     parser.add_argument("picture", type=Path)
     args = parser.parse_args()
