@@ -42,7 +42,9 @@ class Report:
         took = duration(seconds_between(self.started, self.ended))
         noun = "device" if len(states) == 1 else "devices"
         parts = [part for part in counted if not part.startswith("0 ")]
-        return f"{len(states)} {noun} in {took}: " + ", ".join(parts + ["interrupted"] * (self.interrupted is not None))
+        if self.interrupted is not None:
+            parts.append("interrupted")
+        return f"{len(states)} {noun} in {took}: " + ", ".join(parts)
 
 
 def state_of(outcome: Outcome) -> str:

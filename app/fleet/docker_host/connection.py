@@ -20,6 +20,7 @@ import tenacity
 from app.errors import DeviceLost, FleetError
 from app.fleet.docker_host.errors import FOREIGN, mapped, not_docker
 from app.fleet.docker_host.ssh import Adapter
+from app.fleet.docker_host.told import text_in
 from app.fleet.host import Watch
 
 T = TypeVar("T")
@@ -117,8 +118,8 @@ class Connection:
         client = self._made(_FIRST_VERSION)
         client.api.timeout = math.ceil(min(REQUEST_S, watch.remaining_s()))
         told = client.api.version(api_version=False)
-        version = told.get("ApiVersion") if isinstance(told, dict) else None
-        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        version = text_in(told, "ApiVersion")
+        if not _VERSION.fullmatch(version):
             raise not_docker("it tells no version of Docker's API")
         self._client, self._has_answered = self._made(version), True
         return self._client

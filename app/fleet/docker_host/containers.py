@@ -15,6 +15,7 @@ from docker.errors import APIError, NotFound
 from app.errors import FleetError
 from app.fleet.base import LABEL, Container, Slot
 from app.fleet.docker_host.connection import Connection
+from app.fleet.docker_host.told import table_in, text_in, value_in
 from app.fleet.host import Watch
 from app.text import masked, printable
 
@@ -143,21 +144,21 @@ class Containers:
 
 def read(told: Any) -> Found:
     """What `inspect` tells; whatever is missing or of another kind counts as not told."""
-    state, config = _table(told, "State"), _table(told, "Config")
-    exit_code, restarts = state.get("ExitCode"), _value(told, "RestartCount")
+    state, config = table_in(told, "State"), table_in(told, "Config")
+    exit_code, restarts = state.get("ExitCode"), value_in(told, "RestartCount")
     container = Container(
-        state=_text(state, "Status"),
-        image=_text(told, "Image"),
+        state=text_in(state, "Status"),
+        image=text_in(told, "Image"),
         health=_health(state),
         exit_code=exit_code if isinstance(exit_code, int) else -1,
-        created=_text(told, "Created"),
-        labels={str(name): str(value) for name, value in _table(config, "Labels").items()},
+        created=text_in(told, "Created"),
+        labels={str(name): str(value) for name, value in table_in(config, "Labels").items()},
     )
     return Found(
-        id=_text(told, "Id"),
+        id=text_in(told, "Id"),
         container=container,
-        hostname=_text(config, "Hostname"),
-        started="" if _text(state, "StartedAt").startswith(_NEVER) else _text(state, "StartedAt"),
+        hostname=text_in(config, "Hostname"),
+        started="" if text_in(state, "StartedAt").startswith(_NEVER) else text_in(state, "StartedAt"),
         restarts=restarts if isinstance(restarts, int) else 0,
         is_out_of_memory=state.get("OOMKilled") is True,
         check=_last_check(state),
@@ -180,30 +181,16 @@ def _moment(text: str) -> datetime:
 
 
 def _health(state: Mapping[str, Any]) -> str:
-    health = _text(_table(state, "Health"), "Status")
+    health = text_in(table_in(state, "Health"), "Status")
     return "" if health == "none" else health
 
 
 def _last_check(state: Mapping[str, Any]) -> str:
-    log = _table(state, "Health").get("Log")
-    said = _text(log[-1], "Output") if isinstance(log, list) and log else ""
+    log = table_in(state, "Health").get("Log")
+    said = text_in(log[-1], "Output") if isinstance(log, list) and log else ""
     return masked(printable(said[:_MOST_SHOWN].strip()))
 
 
 def _environment(entries: Any) -> dict[str, str]:
     pairs = (str(entry).partition("=") for entry in entries or ()) if isinstance(entries, list | None) else ()
     return {name: value for name, _, value in pairs}
-
-
-def _value(values: Any, name: str) -> Any:
-    return values.get(name) if isinstance(values, dict) else None
-
-
-def _table(values: Any, name: str) -> dict[str, Any]:
-    value = _value(values, name)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(values: Any, name: str) -> str:
-    value = _value(values, name)
-    return value if isinstance(value, str) else ""

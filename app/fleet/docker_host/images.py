@@ -16,6 +16,7 @@ from app.fleet.base import Image
 from app.fleet.docker_host.archive import common_layers
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.errors import not_docker
+from app.fleet.docker_host.told import tables_in, text_in, texts_in, value_in
 from app.fleet.docker_host.transfer import Transfer
 from app.fleet.docker_host.waiting import Within, meanwhile
 from app.fleet.host import Watch
@@ -78,8 +79,8 @@ def _on_machine(connection: Connection, name: str) -> str:
 def _in_registry(connection: Connection, name: str) -> str:
     hint = "Push it there, or correct registry and tag in the fleet file."
     missing = FleetError(f"the registry has no image {name}", hint=hint)
-    descriptor = _asked(connection, lambda api: api.inspect_distribution(name), missing).get("Descriptor")
-    return _digest(descriptor.get("digest") if isinstance(descriptor, dict) else None)
+    told = _asked(connection, lambda api: api.inspect_distribution(name), missing)
+    return _digest(value_in(told, "Descriptor", "digest"))
 
 
 def _asked(connection: Connection, question: Callable[[Any], Any], missing: FleetError) -> Mapping[str, Any]:
@@ -104,14 +105,6 @@ def _digest(value: Any) -> str:
     if not isinstance(value, str) or not _DIGEST.fullmatch(value):
         raise not_docker("an image without a digest")
     return value
-
-
-def texts_in(listed: Any, key: str) -> list[str]:
-    """What is text under this key, alone or in a list, of each entry of a list that a device told."""
-    entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    found = (one.get(key) for one in entries)
-    told = (value if isinstance(value, list) else [value] for value in found)
-    return [text for values in told for text in values if isinstance(text, str)]
 
 
 class Images:
@@ -160,8 +153,7 @@ class Images:
     def _make_room(self, kept: Collection[str], watch: Watch) -> None:
         """Of older versions only what a container needs is left, or a few of them would fill a Jetson's disk."""
         listed: Any = self._connection.ask(watch, lambda client: client.api.images())
-        entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        names = [name for one in entries for name in _old(one, kept)]
+        names = [name for one in tables_in(listed) for name in _old(one, kept)]
         there, stopped = self._connection.twin(), Event()
 
         def work() -> None:
@@ -249,8 +241,7 @@ def _remove(there: Connection, name: str) -> None:
 
 def _layers(told: Mapping[str, Any]) -> list[str]:
     """The digests of what is in an image's layers, from the first on."""
-    root = told.get("RootFS")
-    layers = root.get("Layers") if isinstance(root, dict) else None
+    layers = value_in(told, "RootFS", "Layers")
     return [str(layer) for layer in layers] if isinstance(layers, list) else []
 
 
@@ -262,7 +253,7 @@ def _image_here(local: Connection, image: Image) -> Mapping[str, Any]:
 
 def _require_architecture(image: Image, told: Mapping[str, Any], info: Any) -> None:
     """Gigabytes that could never run there are not sent."""
-    there = _ARCHITECTURES.get(str(info.get("Architecture")) if isinstance(info, dict) else "")
+    there = _ARCHITECTURES.get(text_in(info, "Architecture"))
     ours = told.get("Architecture")
     if there and ours in _ARCHITECTURES.values() and ours != there:
         raise FleetError(
@@ -278,8 +269,7 @@ def _size(told: Mapping[str, Any]) -> int:
 
 def _has_containerd_store(info: Any) -> bool:
     """There an image's id is that of its manifest, in the classic store that of its configuration."""
-    status = info.get("DriverStatus") if isinstance(info, dict) else None
-    return any("containerd.snapshotter" in str(row) for row in status or ())
+    return any("containerd.snapshotter" in str(row) for row in value_in(info, "DriverStatus") or ())
 
 
 def _repository(image: Image) -> str:

@@ -11,6 +11,7 @@ from docker.errors import NotFound
 from app.errors import FleetError
 from app.fleet.base import LABEL, Holder
 from app.fleet.docker_host.connection import Connection
+from app.fleet.docker_host.told import table_in, tables_in, value_in
 from app.fleet.docker_host.waiting import Within
 from app.fleet.host import Watch
 
@@ -80,8 +81,7 @@ class Lease:
         labels = {LABEL: fleet, _OPERATOR: holder.operator, _TOKEN: holder.token, _UNTIL: holder.until.isoformat()}
         with self._connection.request(watch) as client:
             made: Any = client.api.create_volume(f"{PREFIX}{number}", labels=labels)
-        labels_there = made.get("Labels") if isinstance(made, dict) else None
-        return isinstance(labels_there, dict) and labels_there.get(_TOKEN) == holder.token
+        return bool(table_in(made, "Labels").get(_TOKEN) == holder.token)
 
     def _is_alone(self, number: int, holder: Holder, now: datetime, watch: Watch) -> bool:
         """The newest, and no older one is somebody's: who found none, when a last one was given back, began at 1."""
@@ -113,8 +113,7 @@ def holder_in(told: Any) -> Holder | None:
 
 def locks_in(told: Any) -> list[_Lock]:
     """In the order of their numbers."""
-    volumes = told.get("Volumes") if isinstance(told, dict) else None
-    found = (_lock(volume) for volume in (volumes if isinstance(volumes, list) else ()) if isinstance(volume, dict))
+    found = (_lock(volume) for volume in tables_in(value_in(told, "Volumes")))
     return sorted((lock for lock in found if lock is not None), key=lambda lock: lock.number)
 
 
@@ -122,8 +121,8 @@ def _lock(volume: Mapping[str, Any]) -> _Lock | None:
     name = _NAME.fullmatch(str(volume.get("Name")))
     if name is None:
         return None
-    labels = volume.get("Labels")
-    if not isinstance(labels, dict) or LABEL not in labels:
+    labels = table_in(volume, "Labels")
+    if LABEL not in labels:
         raise FleetError(
             f"a volume {name.group()} is there that jetsmith did not make",
             hint=f"Remove it on the device: docker volume rm {name.group()}",

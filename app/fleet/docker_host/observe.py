@@ -12,9 +12,10 @@ from app.fleet.docker_host import once
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.containers import Containers, Found
 from app.fleet.docker_host.errors import not_docker
-from app.fleet.docker_host.images import OURS, texts_in
+from app.fleet.docker_host.images import OURS
 from app.fleet.docker_host.lease import PREFIX, holder_in
 from app.fleet.docker_host.probe import BOARD_FILES, Answer, Asked, probe
+from app.fleet.docker_host.told import tables_in, text_in, texts_in, value_in
 from app.fleet.docker_host.volumes import has_volume, mount
 from app.fleet.host import Watch
 from app.fleet.service import ENGINE_VARIABLE, MODELS_FOLDER
@@ -139,15 +140,8 @@ class Look:
         if one is None:
             return {}
         told: Any = self._connection.ask(watch, lambda client: client.api.inspect_container(one.id))
-        mounts, user = _within(told, "HostConfig", "Mounts"), _within(told, "Config", "User")
-        listed = [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
-        return {"user": user if isinstance(user, str) and user else _USER, "mounts": listed}
-
-
-def _within(told: Any, *names: str) -> Any:
-    for name in names:
-        told = told.get(name) if isinstance(told, dict) else None
-    return told
+        mounts = tables_in(value_in(told, "HostConfig", "Mounts"))
+        return {"user": text_in(told, "Config", "User") or _USER, "mounts": mounts}
 
 
 def _alias(found: Mapping[Slot, Found]) -> str:

@@ -16,6 +16,7 @@ from app.errors import FleetError
 from app.fleet.base import LABEL, Slot
 from app.fleet.docker_host.connection import Connection
 from app.fleet.docker_host.containers import read
+from app.fleet.docker_host.told import tables_in
 from app.fleet.docker_host.waiting import Within
 from app.fleet.host import Watch
 
@@ -89,8 +90,8 @@ def remove_leftovers(connection: Connection, now: datetime, watch: Watch) -> Non
     """
     asked = {"label": LABEL_ONCE}
     listed: Any = connection.ask(watch, lambda client: client.api.containers(all=True, filters=asked))
-    for one in listed if isinstance(listed, list) else []:
-        made, name = (one.get("Created"), one.get("Id")) if isinstance(one, dict) else (None, None)
+    for one in tables_in(listed):
+        made, name = one.get("Created"), one.get("Id")
         if isinstance(made, int) and isinstance(name, str) and now.timestamp() - made > LEFT_AFTER_S:
             _remove(connection, name, watch)
 

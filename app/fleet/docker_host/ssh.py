@@ -164,10 +164,7 @@ class _Pipe:
 
 def _jump(host: str, params: Mapping[str, Any]) -> str:
     """What OpenSSH itself runs for ProxyJump in ~/.ssh/config; the SDK knows ProxyCommand alone."""
-    config = Path("~/.ssh/config").expanduser()
-    if not config.is_file():
-        return ""
-    *before, last = paramiko.SSHConfig.from_path(str(config)).lookup(host).get("proxyjump", "none").split(",")
+    *before, last = paramiko.SSHConfig.from_text(_config_text()).lookup(host).get("proxyjump", "none").split(",")
     if last.strip().lower() == "none":
         return ""
     over = ["-J", ",".join(before)] if before else []

@@ -8,6 +8,7 @@ from app.errors import FleetError
 from app.fleet.base import LABEL, MODELS_VOLUME, OUTPUT_VOLUME
 from app.fleet.docker_host import once
 from app.fleet.docker_host.connection import Connection
+from app.fleet.docker_host.told import table_in
 from app.fleet.host import Watch
 from app.fleet.service import MODELS_FOLDER
 
@@ -28,8 +29,7 @@ def has_volume(connection: Connection, name: str, watch: Watch) -> bool:
             told: Any = client.api.inspect_volume(name)
         except NotFound:
             return False
-    labels = told.get("Labels") if isinstance(told, dict) else None
-    if not isinstance(labels, dict) or LABEL not in labels:
+    if LABEL not in table_in(told, "Labels"):
         raise FleetError(
             f"a volume {name} is there that jetsmith did not make",
             hint=f"If nothing needs it, remove it on the device: docker volume rm {name}",
