@@ -160,7 +160,7 @@ def _bare(engine: Path, video: Path, frames: int) -> Work:
 
 
 def _jetsmith(engine: Path, video: Path, frames: int) -> Work:
-    from app.infer.at_once import Engine, Machine, batches_at_once
+    from app.infer.at_once import EngineSize, Machine, batches_at_once
     from app.infer.pipeline import InferOptions, infer
     from app.infer.sources.base import Selection
     from app.infer.sources.choose import open_sources
@@ -172,7 +172,7 @@ def _jetsmith(engine: Path, video: Path, frames: int) -> Work:
     selection = Selection(duration=(frames - 0.5) / _rate(video))
     sources = open_sources([str(video)], selection)
     with OnnxRuntimeRunner(engine) as runner:
-        described = Engine(engine.stat().st_size, runner.metadata.imgsz, runner.metadata.batch)
+        described = EngineSize(engine.stat().st_size, runner.metadata.imgsz, runner.metadata.batch)
     several = batches_at_once(sources, described, Machine.here())
     session = OnnxRuntimeRunner(engine, threads=1 if several > 1 else None).__enter__()
     model = ParallelModel(session, None, several) if several > 1 else Model(session)

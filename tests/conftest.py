@@ -89,6 +89,16 @@ def jetsmith(tmp_path: Path) -> Jetsmith:
 
 
 @pytest.fixture(scope="session")
+def detecting(ready_exports: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
+    """With `demo-detect` converted for 64×64 and never verified; for tests that leave its models as they are."""
+    root = tmp_path_factory.mktemp("detecting")
+    (root / "home").mkdir()
+    jetsmith = Jetsmith(root / "models", root / "home", exports=ready_exports(64, "demo-detect"))
+    jetsmith("convert", "--model", "demo-detect", "--imgsz", "64", "64", "--skip-verify")
+    return jetsmith
+
+
+@pytest.fixture(scope="session")
 def rtx() -> ModuleType:
     """NVIDIA's own builder, which builds without a GPU; a test skips where it is not installed."""
     module: ModuleType = pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx to build for real")

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def _at_once(settings: Settings, engine: Engine, sources: "Sequence[Source]") ->
 
     if engine.backend is not Backend.ONNXRUNTIME:
         return 1
-    described = at_once.Engine(engine.manifest.size, engine.metadata.imgsz, engine.metadata.batch)
+    described = at_once.EngineSize(engine.manifest.size, engine.metadata.imgsz, engine.metadata.batch)
     return at_once.batches_at_once(sources, described, at_once.Machine.here(), settings.infer.frames_at_once)
 
 
@@ -82,7 +82,7 @@ def open_model(settings: Settings, engine: Engine, reporter: Reporter, at_once: 
     with open_runner(engine.path, engine.backend, yolo.gpu_memory, 1 if at_once > 1 else None) as runner:
         thresholds = thresholds_of(settings, engine)
         if at_once > 1:
-            with ParallelModel(runner, thresholds, at_once) as model:
+            with closing(ParallelModel(runner, thresholds, at_once)) as model:
                 yield model
         elif yolo.frame_path == "cpu":
             yield cpu_model(runner, thresholds)

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from app.cores import usable_cores
 from app.infer.sources.base import Source
-from app.infer.sources.files import Files
-from app.infer.sources.video import VIDEO_SUFFIXES
+from app.infer.sources.files import Files, has_video
 from app.memory import read_free_memory
 
 _ROUNDS = 4  # fewer are not worth it: the last pictures have the processor half for themselves
@@ -17,8 +15,8 @@ _USUAL_INPUT = 640 * 640
 
 
 @dataclass(frozen=True)
-class Engine:
-    """What matters of one that runs on the processor."""
+class EngineSize:
+    """Of one that runs on the processor."""
 
     bytes: int
     input_hw: tuple[int, int]
@@ -51,22 +49,22 @@ class Machine:
         return cls(usable_cores(), min((known for known in (free.ram, free.limit) if known is not None), default=0))
 
 
-def batches_at_once(sources: Sequence[Source], engine: Engine, machine: Machine, wanted: int | None = None) -> int:
+def batches_at_once(sources: Sequence[Source], engine: EngineSize, machine: Machine, wanted: int | None = None) -> int:
     """
     One, so that it has all cores, where somebody waits for each frame; one on each core where there are many of files.
 
     Args:
         wanted: this many for files, whatever the machine is.
     """
-    if any(source.live or not isinstance(source, Files) for source in sources):
+    files = [source for source in sources if isinstance(source, Files)]
+    if len(files) < len(sources):
         return 1
-    found = [item for source in sources if isinstance(source, Files) for item in source.found]
-    has_video = any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in found)
+    found = [item for source in files for item in source.found]
     batches = -(-len(found) // max(1, engine.batch))
     if wanted is not None:
-        return wanted if has_video else max(1, min(wanted, batches))
+        return wanted if has_video(found) else max(1, min(wanted, batches))
     most = min(machine.cores, max(0, machine.free_bytes - _FOR_FRAMES) // 2 // engine.bytes_of_a_run)
     # On fewer, all cores on one frame do as much: of 16, 4 at once did the same, and 2 at once 0.57 times as much.
     if most <= machine.cores // 2:
         return 1
-    return most if has_video or batches >= _ROUNDS * most else 1
+    return most if has_video(found) or batches >= _ROUNDS * most else 1

@@ -16,8 +16,7 @@ from app.infer.lane import Item, Lane
 from app.infer.sinks.base import Sink, closed_at_the_end
 from app.infer.sinks.open import SinkOptions, open_sinks
 from app.infer.sources.base import Selection, Source, Take, fresh
-from app.infer.sources.files import Files
-from app.infer.sources.video import VIDEO_SUFFIXES
+from app.infer.sources.files import Files, has_video
 from app.infer.summary import End, Summary, Tally
 from app.metadata import ModelMetadata
 from app.progress import Phase, Reporter, SilentReporter
@@ -107,8 +106,7 @@ def infer(
     inputs = [item for item in found if isinstance(item, Path)]
     sinks = open_sinks(options.sinks, model.metadata, stream, inputs, reporter)
     reading = Reading(options.sources, reporter, stop, options.selection.duration)
-    has_video = any(path.suffix.lower() in VIDEO_SUFFIXES for path in inputs)
-    return run(reading, lambda: model, sinks, reporter, progress=options.progress and has_video)
+    return run(reading, lambda: model, sinks, reporter, progress=options.progress and has_video(found))
 
 
 def run(

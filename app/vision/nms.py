@@ -24,7 +24,7 @@ def suppress_boxes(xyxy: FloatArray, scores: FloatArray, class_ids: IntArray, io
     apart = xyxy[order]
     apart += (class_ids[order].astype(np.float32) * _CLASS_DISTANCE)[:, None]
     boxes = apart.T
-    if len(order) <= _CHUNK:
+    if len(order) <= _CHUNK:  # of nearly every picture
         return order[_greedy(_overlap(boxes, boxes, iou))][:limit]
     kept: IntArray = np.empty(0, np.int64)
     for start in range(0, len(order), _CHUNK):

@@ -3,7 +3,6 @@
 import queue
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 from app.metadata import ModelMetadata
 from app.runtime.base import Runner
@@ -19,6 +18,8 @@ class ParallelModel:
     A network that is spread over all cores waits at the end of every layer for the slowest of them, and all but one
     wait while a picture is prepared. Networks beside each other wait for nothing: each picture takes longer, but more
     of them are done a second.
+
+    Close it at the end.
 
     Args:
         runner: entered by the caller, who also leaves it; it computes in the thread that calls it, and may be called
@@ -52,14 +53,6 @@ class ParallelModel:
         """As `predict_batch`, in another thread."""
         return self._pool.submit(self.predict_batch, images)
 
-    def __enter__(self) -> "ParallelModel":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """What has begun is finished, the rest is given up."""
         self._pool.shutdown(cancel_futures=True)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,13 @@ MODEL = ("--model", "demo-detect")
 PICTURES = sorted((SCENES / "detect").rglob("*.jpg"))[:4]
 
 
-@pytest.fixture(scope="module")
-def converted(ready_exports: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
-    root = tmp_path_factory.mktemp("several")
-    (root / "home").mkdir()
-    jetsmith = Jetsmith(root / "models", root / "home", exports=ready_exports(64, "demo-detect"))
-    jetsmith("convert", *MODEL, "--imgsz", "64", "64", "--skip-verify")
+@pytest.fixture
+def converted(detecting: Jetsmith, tmp_path: Path) -> Jetsmith:
+    """In a folder of 20 pictures, one of them broken."""
     for number in range(20):
-        shutil.copy(PICTURES[number % len(PICTURES)], root / "home" / f"{number:02}.jpg")
-    (root / "home" / "07.jpg").write_bytes(b"no picture")
-    return jetsmith
+        shutil.copy(PICTURES[number % len(PICTURES)], tmp_path / f"{number:02}.jpg")
+    (tmp_path / "07.jpg").write_bytes(b"no picture")
+    return replace(detecting, home=tmp_path)
 
 
 def _infer(
@@ -65,9 +62,10 @@ def test_several_at_a_time_answer_as_one_does(converted: Jetsmith) -> None:
 
 
 def test_a_picture_and_paths_that_are_typed_have_all_cores(converted: Jetsmith) -> None:
-    for sources, typed in ((["00.jpg"], None), (["-"], "\n".join(f"{number:02}.jpg" for number in range(6)))):
-        answers, said = _infer(converted, 4, *sources, typed=typed)
-        assert len(answers) in (1, 6)
+    listed = "\n".join(f"{number:02}.jpg" for number in range(6))
+    for source, typed, count in (("00.jpg", None, 1), ("-", listed, 6)):
+        answers, said = _infer(converted, 4, source, typed=typed)
+        assert len(answers) == count
         assert "at a time" not in said
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from app.infer.at_once import Engine, Machine, batches_at_once
+from app.infer.at_once import EngineSize, Machine, batches_at_once
 from app.infer.sources.base import Selection
 from app.infer.sources.choose import open_sources
 
 MB = 1 << 20
-YOLOV8N = Engine(12 * MB, (640, 640), 1)
+YOLOV8N = EngineSize(12 * MB, (640, 640), 1)
 LARGE = 16 << 30
 
 
@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _chosen(names: list[str], machine: Machine, engine: Engine = YOLOV8N, wanted: int | None = None) -> int:
+def _chosen(names: list[str], machine: Machine, engine: EngineSize = YOLOV8N, wanted: int | None = None) -> int:
     return batches_at_once(open_sources(names, Selection(), stdin=io.BytesIO()), engine, machine, wanted)
 
 
@@ -67,7 +67,7 @@ def test_a_wish_is_for_files_alone(names: list[str], wanted: int, expected: int)
 
 
 def test_batches_are_counted_not_pictures() -> None:
-    batched = Engine(12 * MB, (640, 640), 8)
+    batched = EngineSize(12 * MB, (640, 640), 8)
     assert _chosen(_pictures(16), Machine(2, LARGE), batched) == 1
     assert _chosen(_pictures(16), Machine(2, LARGE), batched, wanted=5) == 2
 
@@ -95,11 +95,11 @@ def test_memory_limits_it(free_mb: int, expected: int) -> None:
     ],
 )
 def test_a_run_takes_about_what_was_seen(file_mb: int, seen_mb: int) -> None:
-    assert seen_mb * 0.9 < Engine(file_mb * MB, (640, 640), 1).bytes_of_a_run / MB < seen_mb * 1.5
+    assert seen_mb * 0.9 < EngineSize(file_mb * MB, (640, 640), 1).bytes_of_a_run / MB < seen_mb * 1.5
 
 
 def test_a_larger_input_and_a_batch_take_more() -> None:
-    assert Engine(12 * MB, (1280, 1280), 2).bytes_of_a_run == 8 * YOLOV8N.bytes_of_a_run
+    assert EngineSize(12 * MB, (1280, 1280), 2).bytes_of_a_run == 8 * YOLOV8N.bytes_of_a_run
 
 
 def test_this_machine_has_both() -> None:

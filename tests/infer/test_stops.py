@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,9 @@ from tests.infer.videos import write_video
 MODEL = ("--model", "demo-detect")
 
 
-@pytest.fixture(scope="module")
-def jetsmith(ready_exports: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Jetsmith:
-    root = tmp_path_factory.mktemp("converted")
-    (root / "home").mkdir()
-    jetsmith = Jetsmith(root / "models", root / "home", exports=ready_exports(64, "demo-detect"))
-    jetsmith("convert", *MODEL, "--imgsz", "64", "64", "--skip-verify")
-    return jetsmith
+@pytest.fixture
+def jetsmith(detecting: Jetsmith) -> Jetsmith:
+    return detecting
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Several pictures at a time against a runner that answers by hand."""
 
 import threading
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_answers_are_those_of_one_at_a_time(batch: int) -> None:
         together.wait(10)  # all have filled their inputs before one is looked at
         return _answer_brightness(inputs)
 
-    with ParallelModel(_runner(answer, batch), None, 5) as model:
+    with closing(ParallelModel(_runner(answer, batch), None, 5)) as model:
         begun = [model.submit(pictures[start : start + batch]) for start in range(0, len(pictures), batch)]
         found = [result for one in begun for result in one.result()]
 
@@ -61,7 +62,7 @@ def test_so_many_run_at_the_same_time_and_no_more() -> None:
             running[0] -= 1
         return _answer_brightness(batch)
 
-    with ParallelModel(_runner(answer), None, 3) as model:
+    with closing(ParallelModel(_runner(answer), None, 3)) as model:
         for one in [model.submit([_picture(200)]) for _ in range(9)]:
             one.result(20)
     assert most == [3]
@@ -73,7 +74,7 @@ def test_what_the_engine_refuses_comes_back_and_the_others_go_on() -> None:
             raise ModelError("too dark")
         return _answer_brightness(batch)
 
-    with ParallelModel(_runner(answer), None, 2) as model:
+    with closing(ParallelModel(_runner(answer), None, 2)) as model:
         begun = [model.submit([_picture(value)]) for value in (200, 10, 10, 10, 210)]
         for refused in begun[1:4]:
             with pytest.raises(ModelError, match="too dark"):
@@ -90,7 +91,7 @@ def test_leaving_finishes_what_runs_and_gives_up_the_rest() -> None:
         go_on.wait(10)
         return _answer_brightness(batch)
 
-    with ParallelModel(_runner(answer), None, 2) as model:
+    with closing(ParallelModel(_runner(answer), None, 2)) as model:
         begun = [model.submit([_picture(200)]) for _ in range(5)]
         assert runs.acquire(timeout=10)
         assert runs.acquire(timeout=10)

@@ -16,11 +16,11 @@ from app.infer.sources.base import Selection, Source
 from app.infer.sources.camera import camera
 from app.infer.sources.csi import CsiCamera, csi
 from app.infer.sources.decoding import Trust
-from app.infer.sources.files import Files, Listed
+from app.infer.sources.files import Files, Listed, has_video
 from app.infer.sources.listing import find
 from app.infer.sources.live import Connect, Feed, Live, Patience
 from app.infer.sources.network import feed_of, over_http, rtsp
-from app.infer.sources.video import VIDEO_SUFFIXES, frames_of
+from app.infer.sources.video import frames_of
 from app.text import masked
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -72,11 +72,11 @@ class _Chooser:
             self._add_files(name, find(name))
 
     def _add_files(self, name: str, found: list[Path | Failure]) -> None:
-        has_video = any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in found)
-        if has_video or self._pictures is None:
+        is_video = has_video(found)
+        if is_video or self._pictures is None:
             source = Files(self._unlike_others(name), found, self._selection)
             self._append(source)
-            self._pictures = None if has_video else source.found
+            self._pictures = None if is_video else source.found
         else:
             self._pictures += found
 

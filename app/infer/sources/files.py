@@ -9,7 +9,7 @@ from app.errors import SourceError
 from app.infer.frame import Failure, Frame
 from app.infer.sources.base import Desk, Selection
 from app.infer.sources.listing import find
-from app.infer.sources.video import looks_like_video, read_video
+from app.infer.sources.video import VIDEO_SUFFIXES, looks_like_video, read_video
 from app.vision.picture_header import HEAD_BYTES
 from app.vision.pictures import read_picture
 
@@ -34,6 +34,11 @@ class Files:
             else:
                 yield from read_file(item, self._selection, _OneOf(desk, number, len(self.found)))
             desk.progress((number + 1) / len(self.found))
+
+
+def has_video(found: Iterable[Path | Failure]) -> bool:
+    """By the names: nothing is opened."""
+    return any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in found)
 
 
 class _OneOf:
